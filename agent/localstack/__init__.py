@@ -1,0 +1,1 @@
+"""The embedded Supabase-compatible stack: real Postgres and a gateway, on loopback."""

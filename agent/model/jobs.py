@@ -1,0 +1,104 @@
+"""Jobs: what can be run, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from agent.model.value import Json, Value
+
+
+class ScheduleKind(StrEnum):
+    """How a schedule is written; the values of `cron_mirror.schedule_kind`."""
+
+    CRON = "cron"
+    EVERY = "every"
+    AT = "at"
+    STARTUP = "startup"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule(Value):
+    """When a job runs by itself."""
+
+    kind: ScheduleKind
+    expr: str
+    """`cron`: the expression as written (5 or 6 fields or an alias); `every`: the period in milliseconds as text;
+    `at`: an ISO instant in UTC; `startup`: `@startup`. This is `cron_mirror.schedule_expr`."""
+    timezone: str
+    """IANA zone in which a cron expression is read."""
+    every_s: float | None = None
+    at: datetime | None = None
+    dst_gap: Literal["run_after", "skip"] = "run_after"
+    dst_fold: Literal["once", "twice"] = "once"
+
+
+class Overlap(StrEnum):
+    """What becomes of a run whose job is still running."""
+
+    SKIP = "skip"
+    QUEUE = "queue"
+    CANCEL_PREVIOUS = "cancel_previous"
+    ALLOW = "allow"
+
+
+class CatchUp(StrEnum):
+    """Which missed slots are run afterwards."""
+
+    NONE = "none"
+    LAST = "last"
+    ALL = "all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retry(Value):
+    """Whether and when a failed run is tried again. `max_attempts=1` means never."""
+
+    max_attempts: int = 1
+    on: frozenset[str] = frozenset({"exit_code", "timeout"})
+    """Reasons (see `Reason`) after which another attempt is made."""
+    base_s: float = 30.0
+    cap_s: float = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command(Value):
+    """What to execute: exactly one of `argv` (no shell) and `shell` (`/bin/sh -c`)."""
+
+    argv: tuple[str, ...] = ()
+    shell: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Added to the inherited environment; secrets are already resolved."""
+    workdir: str | None = None
+    """Absolute; `~` is already expanded. None: the home directory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(Value):
+    """A thing that can be run. Without a schedule it is a task type: it runs only on request."""
+
+    id: str
+    name: str
+    command: Command
+    schedule: Schedule | None = None
+    description: str | None = None
+    instructions: str | None = None
+    """What it runs, for people, secrets redacted."""
+    enabled: bool = True
+    timeout_s: float = 600.0
+    grace_s: float = 10.0
+    """Between TERM and KILL."""
+    overlap: Overlap = Overlap.SKIP
+    retry: Retry = field(default_factory=Retry)
+    catch_up: CatchUp = CatchUp.LAST
+    catch_up_window_s: float = 86_400.0
+    payload_schema: Mapping[str, Json] | None = None
+    """JSON Schema of the payload; None: the job takes no payload."""
+    tags: tuple[str, ...] = ()
+    output_limit: int = 65_536
+    """Bytes kept of each of stdout and stderr, half from the head and half from the tail."""
+    line: int | None = None
+    """Line of the YAML where the job begins, for messages."""

@@ -1,0 +1,1 @@
+"""Requests: woken, claimed, handed to the runner."""

@@ -1,0 +1,1 @@
+"""One run: admission, execution, bounded and redacted output, retry."""

@@ -1,0 +1,1 @@
+"""Install, remove and show the agent as a launchd or systemd service."""
