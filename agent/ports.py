@@ -174,7 +174,8 @@ class RunJournal(Protocol):
     async def record(self, report: Report, *, retry: PlannedRun | None = None) -> None:
         """Commit the report to the outbox and the local history in one transaction.
 
-        A start (`status=running`) also removes the planned run of the same id; `retry` plans another one.
+        A start (`status=running`) or an end without one (skipped, cancelled while it waited) also removes the planned
+        run of the same id; `retry` plans another one.
         Reports of trigger `exec` go to the history alone. Raises `StateError`.
         """
         ...
@@ -205,10 +206,13 @@ class SlotJournal(Protocol):
         cursors: Mapping[str, datetime],
         planned: Sequence[PlannedRun] = (),
         reports: Sequence[Report] = (),
+        dropped: Sequence[UUID] = (),
     ) -> None:
-        """One transaction: advance cursors (never backwards), plan runs, and record slots that will not run.
+        """One transaction: forget planned runs, advance cursors (never backwards), record reports, plan runs.
 
-        A planned run or report whose (job, slot, attempt) already has a row is left out silently.
+        In that order: a catch-up takes the place of the planned run that it drops, and may have a `missed` row.
+        A report whose (job, slot, attempt) already has a row in the history is left out silently; so is a planned run
+        whose (job, slot, attempt) is already planned or has a row other than `missed`.
         """
         ...
 
