@@ -232,6 +232,10 @@ class OutboxStore(Protocol):
         """The oldest entries that are not set aside, in order; at least one when there is one."""
         ...
 
+    async def newest(self) -> int:
+        """Seq of the youngest entry that is not set aside; 0 when there is none."""
+        ...
+
     async def settle(self, verdicts: Mapping[int, Verdict]) -> None:
         """Remove these entries (by seq); a rejection's `why` is kept in the local history."""
         ...

@@ -1,0 +1,170 @@
+"""The journal: `RunJournal`, `SlotJournal`, `OutboxStore` and `Notes` over one SQLite file.
+
+WAL with `synchronous=FULL`: when a method returns, a power cut changes nothing about it (DESIGN §4.6). One thread
+writes; callers that wait together share an fsync. Bounded: old outputs and old history go, outcomes stay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import structlog
+
+from agent.adapters.sqlite import outbox, runs
+from agent.adapters.sqlite.opening import open_journal
+from agent.adapters.sqlite.rows import clean, instant
+from agent.adapters.sqlite.statements import SQL
+from agent.adapters.sqlite.writer import Writer
+from agent.errors import StateError
+from agent.model import LocalRun, OutboxEntry, PlannedRun, Report, Verdict
+from agent.ports import Clock
+
+log = structlog.get_logger()
+
+OUTBOX_LIMIT_BYTES = 64 * 1024 * 1024
+HISTORY_DAYS = 14
+_PRUNE_EVERY_S = 3600.0
+
+
+class Journal:
+    """What the agent must remember. Every method raises `StateError` when the file cannot be used."""
+
+    def __init__(self, path: Path, clock: Clock, outbox_limit: int) -> None:
+        self._clock = clock
+        self._outbox_limit = outbox_limit
+        self._pending = asyncio.Event()
+        self._writer = Writer(path, outbox.has_pending, self._tell)
+        self._pruned_at = clock.monotonic()
+
+    @classmethod
+    async def open(
+        cls, path: Path, clock: Clock, *, mend: bool = True, outbox_limit: int = OUTBOX_LIMIT_BYTES
+    ) -> Journal:
+        """Open or create the journal at `path` (0600, missing folders 0700).
+
+        A damaged file is moved aside to `<path>.corrupt-<time>` and a new one begun; with `mend=False` (a guest beside
+        a running agent) it is an error. Raises `StateError`.
+        """
+        journal = cls(path, clock, outbox_limit)
+        now = clock.now()
+        await journal._writer.start(lambda: open_journal(path, now=now, mend=mend))
+        await journal._prune()
+        return journal
+
+    async def close(self) -> None:
+        """Commit what waits and close the file. Safe to repeat."""
+        await self._writer.close()
+
+    # ── RunJournal ──────────────────────────────────────────────────────────
+
+    async def record(self, report: Report, *, retry: PlannedRun | None = None) -> None:
+        """Commit a report. The same one again changes nothing; an end is never taken back.
+
+        Raises `StateError` also for a run of a slot and attempt that another run already had.
+        """
+        limits = self._limits()
+        self._say_given_up(await self._writer.do(lambda db: runs.record(db, report, retry, limits)))
+        if self._clock.monotonic() - self._pruned_at > _PRUNE_EVERY_S:
+            await self._prune()
+
+    async def begun(self, request_id: UUID, claims: int) -> bool:
+        """Whether a run of this claim was ever recorded here."""
+        return await self._writer.do(lambda db: runs.begun(db, request_id, claims))
+
+    async def unfinished(self) -> Sequence[LocalRun]:
+        """Begun and not ended, without `exec` runs: those belong to another process, which may be alive."""
+        return await self._writer.do(runs.unfinished)
+
+    async def unreported_requests(self) -> Sequence[UUID]:
+        """Requests of unfinished runs and of reports still here, those set aside included."""
+        return await self._writer.do(runs.unreported_requests)
+
+    # ── SlotJournal ─────────────────────────────────────────────────────────
+
+    async def cursor(self, job_id: str) -> datetime | None:
+        """All slots up to here have been decided."""
+        at = await self._writer.do(lambda db: runs.cursor(db, job_id))
+        return None if at is None else instant(at)
+
+    async def decide(
+        self,
+        *,
+        cursors: Mapping[str, datetime],
+        planned: Sequence[PlannedRun] = (),
+        reports: Sequence[Report] = (),
+    ) -> None:
+        """One transaction; what already has a row is left out, but a `missed` slot may be planned as a catch-up."""
+        limits = self._limits()
+        self._say_given_up(await self._writer.do(lambda db: runs.decide(db, cursors, planned, reports, limits)))
+
+    async def planned(self) -> Sequence[PlannedRun]:
+        """Planned and not begun, by `due_at`."""
+        return await self._writer.do(runs.all_planned)
+
+    async def drop(self, run_ids: Sequence[UUID]) -> None:
+        """Forget planned runs."""
+        await self._writer.do(lambda db: runs.drop(db, run_ids))
+
+    # ── OutboxStore ─────────────────────────────────────────────────────────
+
+    async def pending(self, limit: int, max_bytes: int) -> Sequence[OutboxEntry]:
+        """The oldest entries to send; at least one when there is one."""
+        return await self._writer.do(lambda db: outbox.pending(db, limit, max_bytes))
+
+    async def newest(self) -> int:
+        """Seq of the youngest entry to send; 0 when there is none."""
+        return await self._writer.do(outbox.newest)
+
+    async def settle(self, verdicts: Mapping[int, Verdict]) -> None:
+        """Drop what was answered."""
+        await self._writer.do(lambda db: outbox.settle(db, verdicts))
+
+    async def strip_output(self, seq: int) -> None:
+        """Keep the outcome alone."""
+        await self._writer.do(lambda db: outbox.strip_output(db, seq))
+
+    async def set_aside(self, seq: int, why: str) -> None:
+        """Never send it again."""
+        await self._writer.do(lambda db: outbox.set_aside(db, seq, why))
+
+    async def wait_pending(self) -> None:
+        """Return as soon as there is an entry to send."""
+        await self._pending.wait()
+
+    # ── Notes ───────────────────────────────────────────────────────────────
+
+    async def get(self, key: str) -> str | None:
+        """The value, or None."""
+        row = await self._writer.do(lambda db: db.execute(SQL["get_note"], {"key": key}).fetchone())
+        return None if row is None else str(row["value"])
+
+    async def put(self, key: str, value: str) -> None:
+        """Commit the value."""
+        await self._writer.do(lambda db: db.execute(SQL["put_note"], {"key": key, "value": clean(value)}))
+
+    # ────────────────────────────────────────────────────────────────────────
+
+    def _limits(self) -> runs.Limits:
+        return runs.Limits(outbox_bytes=self._outbox_limit, now=self._clock.now())
+
+    def _tell(self, has_pending: bool) -> None:  # noqa: FBT001 - called by the writer with what it saw
+        if has_pending:
+            self._pending.set()
+        else:
+            self._pending.clear()
+
+    def _say_given_up(self, count: int) -> None:
+        if count:
+            log.warning("the outbox is full: output of its oldest reports was given up", reports=count)
+
+    async def _prune(self) -> None:
+        self._pruned_at = self._clock.monotonic()
+        before = self._clock.now() - timedelta(days=HISTORY_DAYS)
+        try:
+            await self._writer.do(lambda db: runs.prune(db, before))
+        except StateError as error:
+            log.warning("old runs could not be pruned from the journal", error=str(error))

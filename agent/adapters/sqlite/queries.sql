@@ -1,0 +1,156 @@
+-- Every query of the journal. `-- name:` begins one; the comment after it says what it is for.
+
+-- name: known_run
+-- What is recorded of a run.
+select status from runs where run_id = :run_id;
+
+-- name: slot_run
+-- The recorded run of a slot and attempt.
+select run_id, status from runs
+where job_id = :job_id and scheduled_for = :scheduled_for and attempt = :attempt;
+
+-- name: forget_run
+-- Takes a `missed` row away, for the run that takes its slot over.
+delete from runs where run_id = :run_id;
+
+-- name: insert_run
+-- A run that was not known before.
+insert into runs (
+  run_id, job_id, trigger, status, attempt, reason, request_id, claims, scheduled_for,
+  started_at, finished_at, duration_ms, exit_code, output, error, recorded_at
+) values (
+  :run_id, :job_id, :trigger, :status, :attempt, :reason, :request_id, :claims, :scheduled_for,
+  :started_at, :finished_at, :duration_ms, :exit_code, :output, :error, :recorded_at
+);
+
+-- name: finish_run
+-- The end of a run whose start is known.
+update runs set
+  status = :status,
+  reason = coalesce(:reason, reason),
+  started_at = coalesce(:started_at, started_at),
+  finished_at = :finished_at,
+  duration_ms = :duration_ms,
+  exit_code = :exit_code,
+  output = :output,
+  error = :error
+where run_id = :run_id and status = 'running';
+
+-- name: prune_job
+-- All but the last :keep ended runs of a job.
+delete from runs where n in (
+  select n from runs
+  where job_id = :job_id and status <> 'running'
+  order by n desc limit -1 offset :keep
+);
+
+-- name: forget_outputs
+-- Output of all but the last :keep runs of a job.
+update runs set output = null where output is not null and n in (
+  select n from runs where job_id = :job_id order by n desc limit -1 offset :keep
+);
+
+-- name: prune_age
+-- Ended runs that were recorded too long ago.
+delete from runs where recorded_at < :before and status <> 'running';
+
+-- name: begun
+-- Whether a run of this claim was recorded.
+select exists (select 1 from runs where request_id = :request_id and claims = :claims);
+
+-- name: unfinished
+-- Runs that began and did not end. `exec` runs belong to another process, which may be alive.
+select * from runs where status = 'running' and trigger <> 'exec' order by n;
+
+-- name: unreported_requests
+-- Requests that must not return to the queue: their run goes on, or its reports are still here.
+select request_id from runs where status = 'running' and request_id is not null
+union
+select request_id from outbox where request_id is not null;
+
+-- name: latest_runs
+-- Local history, newest first.
+select * from runs where :job_id is null or job_id = :job_id order by n desc limit :limit;
+
+-- name: enqueue
+-- One more report to send.
+insert into outbox (run_id, request_id, report, bytes, output_bytes)
+values (:run_id, :request_id, :report, :bytes, :output_bytes);
+
+-- name: outbox_size
+-- Bytes of all reports, those set aside included.
+select bytes from outbox_size;
+
+-- name: oldest_outputs
+-- Entries that still carry output, oldest first.
+select seq, report, output_bytes from outbox where output_bytes > 0 order by seq limit 100;
+
+-- name: pending
+-- The oldest entries to send.
+select seq, report, bytes, without_output from outbox where aside is null order by seq limit :limit;
+
+-- name: has_pending
+-- Whether there is anything to send.
+select exists (select 1 from outbox where aside is null);
+
+-- name: newest_pending
+-- The youngest entry to send.
+select coalesce(max(seq), 0) from outbox where aside is null;
+
+-- name: entry
+-- One entry.
+select run_id, report from outbox where seq = :seq;
+
+-- name: replace_report
+-- The same report without its output.
+update outbox set report = :report, bytes = :bytes, output_bytes = 0, without_output = 1 where seq = :seq;
+
+-- name: set_aside
+-- Never send this entry again.
+update outbox set aside = :why where seq = :seq;
+
+-- name: dequeue
+-- The server has answered.
+delete from outbox where seq = :seq;
+
+-- name: reject_run
+-- Keeps why the server refused a report.
+update runs set rejected = :why where run_id = :run_id;
+
+-- name: plan
+-- A run that will be wanted, unless its slot already is.
+insert into planned (run_id, job_id, trigger, attempt, scheduled_for, due_at, cause)
+values (:run_id, :job_id, :trigger, :attempt, :scheduled_for, :due_at, :cause)
+on conflict do nothing;
+
+-- name: planned_slot
+-- Whether a slot and attempt is planned.
+select exists (
+  select 1 from planned where job_id = :job_id and scheduled_for = :scheduled_for and attempt = :attempt
+);
+
+-- name: planned
+-- Every planned run, by its instant.
+select * from planned order by due_at, rowid;
+
+-- name: unplan
+-- The run has begun, or is not wanted any more.
+delete from planned where run_id = :run_id;
+
+-- name: cursor
+-- Up to where a job's slots are decided.
+select at from cursors where job_id = :job_id;
+
+-- name: advance
+-- Forward only: a clock set back decides nothing twice.
+insert into cursors (job_id, at) values (:job_id, :at)
+on conflict (job_id) do update set at = max(at, excluded.at);
+
+-- name: get_note
+-- One value.
+select value from notes where key = :key;
+
+-- name: put_note
+-- Set one value.
+insert into notes (key, value) values (:key, :value)
+on conflict (key) do update set value = excluded.value;

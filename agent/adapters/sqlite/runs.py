@@ -1,0 +1,139 @@
+"""Transactions on runs, plans and cursors. Plain functions of a connection; they run in the writer's thread."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from agent.adapters.sqlite import outbox
+from agent.adapters.sqlite.rows import local_run, micros, planned_row, planned_run, run_row
+from agent.adapters.sqlite.statements import SQL
+from agent.errors import StateError
+from agent.model import LocalRun, PlannedRun, Report, RunStatus, Trigger
+
+RUNS_KEPT = 200
+"""Ended runs per job; the same as on the server (SCHEMA, retention)."""
+OUTPUTS_KEPT = 50
+"""Runs per job whose output is kept locally."""
+
+_NOT_RUN = (RunStatus.MISSED, RunStatus.SKIPPED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What bounds the file."""
+
+    outbox_bytes: int
+    now: datetime
+
+
+def record(db: sqlite3.Connection, report: Report, retry: PlannedRun | None, limits: Limits) -> int:
+    """Commit a report and what follows from it; return how many old outputs were given up for it."""
+    row = run_row(report, limits.now)
+    known = db.execute(SQL["known_run"], row).fetchone()
+    if known is None:
+        if not _take_slot(db, report):
+            return 0
+        db.execute(SQL["insert_run"], row)
+    elif known["status"] != RunStatus.RUNNING or report.status is RunStatus.RUNNING:
+        return 0  # said before; an end is never taken back
+    else:
+        db.execute(SQL["finish_run"], row)
+    db.execute(SQL["unplan"], row)
+    if retry is not None:
+        db.execute(SQL["plan"], planned_row(retry))
+    if report.status is not RunStatus.RUNNING:
+        db.execute(SQL["forget_outputs"], {"job_id": report.job_id, "keep": OUTPUTS_KEPT})
+        db.execute(SQL["prune_job"], {"job_id": report.job_id, "keep": RUNS_KEPT})
+    return 0 if report.trigger is Trigger.EXEC else outbox.enqueue(db, report, limits.outbox_bytes)
+
+
+def _take_slot(db: sqlite3.Connection, report: Report) -> bool:
+    """Whether the report may have its slot: a run takes over a `missed` row, never another run's."""
+    taken = _slot_row(db, report)
+    if taken is None:
+        return True
+    if report.status in _NOT_RUN:
+        return False
+    if taken["status"] != RunStatus.MISSED:
+        raise StateError(
+            f"job {report.job_id}: its slot {report.scheduled_for} (attempt {report.attempt}) was already run as "
+            f"{taken['run_id']}",
+            hint="Nothing to do: a slot runs once.",
+        )
+    db.execute(SQL["forget_run"], {"run_id": taken["run_id"]})
+    return True
+
+
+def _slot_row(db: sqlite3.Connection, slot: Report | PlannedRun) -> sqlite3.Row | None:
+    if slot.scheduled_for is None:
+        return None
+    row: sqlite3.Row | None = db.execute(SQL["slot_run"], _slot(slot)).fetchone()
+    return row
+
+
+def _slot(slot: Report | PlannedRun) -> Mapping[str, object]:
+    at = None if slot.scheduled_for is None else micros(slot.scheduled_for)
+    return {"job_id": slot.job_id, "scheduled_for": at, "attempt": slot.attempt}
+
+
+def decide(
+    db: sqlite3.Connection,
+    cursors: Mapping[str, datetime],
+    planned: Sequence[PlannedRun],
+    reports: Sequence[Report],
+    limits: Limits,
+) -> int:
+    """The scheduler's transaction; reports first, so that a catch-up may take over what was just missed."""
+    for job_id, at in cursors.items():
+        db.execute(SQL["advance"], {"job_id": job_id, "at": micros(at)})
+    given_up = sum(record(db, report, None, limits) for report in reports if _undecided(db, report))
+    for run in planned:
+        taken = _slot_row(db, run)
+        if taken is None or taken["status"] == RunStatus.MISSED:
+            db.execute(SQL["plan"], planned_row(run))
+    return given_up
+
+
+def _undecided(db: sqlite3.Connection, report: Report) -> bool:
+    planned = db.execute(SQL["planned_slot"], _slot(report)).fetchone()[0]
+    return not planned and _slot_row(db, report) is None
+
+
+def cursor(db: sqlite3.Connection, job_id: str) -> int | None:
+    """Microseconds, or None."""
+    row = db.execute(SQL["cursor"], {"job_id": job_id}).fetchone()
+    return None if row is None else row["at"]
+
+
+def all_planned(db: sqlite3.Connection) -> Sequence[PlannedRun]:
+    """By instant."""
+    return tuple(planned_run(row) for row in db.execute(SQL["planned"]))
+
+
+def drop(db: sqlite3.Connection, run_ids: Sequence[UUID]) -> None:
+    """Forget plans."""
+    db.executemany(SQL["unplan"], [{"run_id": str(run_id)} for run_id in run_ids])
+
+
+def begun(db: sqlite3.Connection, request_id: UUID, claims: int) -> bool:
+    """Whether a run of this claim is recorded."""
+    return bool(db.execute(SQL["begun"], {"request_id": str(request_id), "claims": claims}).fetchone()[0])
+
+
+def unfinished(db: sqlite3.Connection) -> Sequence[LocalRun]:
+    """Begun and not ended."""
+    return tuple(local_run(row) for row in db.execute(SQL["unfinished"]))
+
+
+def unreported_requests(db: sqlite3.Connection) -> Sequence[UUID]:
+    """Held by a run or by a report."""
+    return tuple(UUID(row["request_id"]) for row in db.execute(SQL["unreported_requests"]))
+
+
+def prune(db: sqlite3.Connection, before: datetime) -> None:
+    """Drop ended runs recorded earlier."""
+    db.execute(SQL["prune_age"], {"before": micros(before)})
