@@ -1,0 +1,183 @@
+"""One PostgreSQL of our own: made on first start, on a unix socket only, gone when this process is gone.
+
+A watcher stops the server when we crash or are killed with SIGKILL (`server`, `orphans`); what survives even that
+is stopped by the next start on the same folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO
+from urllib.parse import quote
+
+import structlog
+
+from agent.errors import StackError
+from agent.localstack.binaries import Binaries, locate
+from agent.localstack.footing import REFUGE, Footing, Kind, find_footing, give
+from agent.localstack.orphans import end_orphan
+from agent.localstack.server import Server
+
+log = structlog.get_logger()
+
+Progress = Callable[[str], None]
+SOCKET_PATH_LIMIT = 100
+"""macOS allows 104 bytes, Linux 108."""
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 10.0
+
+
+class Cluster:
+    """A PostgreSQL server whose files live in `folder` and beside it (`.lock`, `.password`, `.log`).
+
+    `start` and `stop` may be repeated; the DSN stays the same for the life of the object.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        binaries: Binaries | None = None,
+        fsync: bool = True,
+        progress: Progress | None = None,
+        refuge: Path = REFUGE,
+        only: Sequence[Kind] | None = None,
+    ) -> None:
+        """`binaries`: instead of those `locate()` finds; `refuge`, `only`: see `footing` (root alone)."""
+        self._folder = folder
+        self._binaries = binaries
+        self._fsync = fsync
+        self._progress: Progress = progress or (lambda _: None)
+        self._refuge = refuge
+        self._only = only
+        self._password = ""
+        self._socket_dir: Path | None = None
+        self._server: Server | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+        self._lock: IO[str] | None = None
+        self.footing: Footing | None = None
+        """How it runs; None before the first start."""
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the server while it runs."""
+        return self._server.pid if self._server else None
+
+    def dsn(self, dbname: str = "postgres", user: str = "postgres") -> str:
+        """A libpq URL over the unix socket, password included: don't log it."""
+        where = quote(str(self._socket_dir), safe="")
+        return f"postgresql://{quote(user)}:{self._password}@/{quote(dbname)}?host={where}"
+
+    async def start(self) -> None:
+        """Create the cluster if it is new, start the server, return when it answers. StackError says why not."""
+        if self._supervisor:
+            return
+        self._lock = self._take_lock()
+        try:
+            self._password = self._read_password()
+            if self._binaries is None:
+                self._binaries = await asyncio.to_thread(locate)
+            self.footing = await find_footing(self._binaries, self._folder, refuge=self._refuge, only=self._only)
+            self._server = await self._launch(self.footing)
+        except BaseException:
+            await self.stop()
+            raise
+        self._supervisor = asyncio.create_task(self._supervise(self._server), name="localstack-postgres")
+
+    async def stop(self) -> None:
+        """Stop the server: fast shutdown first, by force after 10 s. Nothing is left but the data."""
+        if self._supervisor:
+            self._supervisor.cancel()
+            await asyncio.gather(self._supervisor, return_exceptions=True)
+            self._supervisor = None
+        if self._server:
+            await self._server.end()
+            self._server = None
+        if self._socket_dir:
+            shutil.rmtree(self._socket_dir, ignore_errors=True)
+        if self._lock:
+            self._lock.close()
+            self._lock = None
+
+    async def _launch(self, footing: Footing) -> Server:
+        server = Server(
+            footing, socket_dir=self._make_socket_dir(footing), log_path=self._beside(".log"), durable=self._fsync
+        )
+        await end_orphan(server.data)
+        if not server.data.exists():
+            self._progress("Creating the database cluster")
+            await server.create(self._password)
+        self._progress("Starting PostgreSQL")
+        try:
+            await server.launch()
+        except BaseException:
+            await server.end()
+            raise
+        return server
+
+    async def _supervise(self, server: Server) -> None:
+        """Start the server again when it ends by itself (killed, out of memory), with growing pauses."""
+        pause = FIRST_PAUSE_S
+        while True:
+            code = await server.wait()
+            log.warning("PostgreSQL ended by itself; starting it again", code=code)
+            await server.end()
+            await asyncio.sleep(pause)
+            try:
+                await end_orphan(server.data, sockets=False)
+                await server.launch()
+                pause = FIRST_PAUSE_S
+            except (StackError, OSError) as err:
+                pause = min(pause * 2, LONGEST_PAUSE_S)
+                log.warning("PostgreSQL did not start; trying again", pause_s=pause, error=str(err))
+
+    def _beside(self, suffix: str) -> Path:
+        return self._folder.parent / f"{self._folder.name}{suffix}"
+
+    def _take_lock(self) -> IO[str]:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.ExitStack() as stack:
+            lock = stack.enter_context(self._beside(".lock").open("a+"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as err:
+                lock.seek(0)
+                holder = lock.read().strip() or "unknown"
+                raise StackError(
+                    f"the local stack in {self._folder.parent} is already running (process {holder})",
+                    hint="Stop that one, or use another folder.",
+                ) from err
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            stack.pop_all()
+            return lock
+
+    def _read_password(self) -> str:
+        path = self._beside(".password")
+        if not path.exists():
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+                out.write(secrets.token_hex(24))
+        return path.read_text().strip()
+
+    def _make_socket_dir(self, footing: Footing) -> Path:
+        """A private folder with a short path; the same one for the life of this object."""
+        owner = footing.identity.owner
+        if self._socket_dir is None:
+            usual = Path(tempfile.gettempdir())
+            too_long = len(str(usual / "cronmirror-12345678/.s.PGSQL.5432")) > SOCKET_PATH_LIMIT
+            place = Path("/tmp") if too_long or owner else usual  # noqa: S108 # mkdtemp makes it private and random
+            self._socket_dir = Path(tempfile.mkdtemp(prefix="cronmirror-", dir=place))
+        else:
+            self._socket_dir.mkdir(mode=0o700)
+        if owner:
+            give(self._socket_dir, owner)
+        return self._socket_dir
