@@ -1,0 +1,110 @@
+"""The verb: options, progress, the two ways to look, and an end that leaves nothing running."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import signal
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from platformdirs import user_state_path
+
+from agent.cli.demo import once as timeline
+from agent.cli.demo import view
+from agent.cli.options import JsonOption
+from agent.cli.output import print_json, stderr, stdout
+from agent.errors import StackError
+
+if TYPE_CHECKING:
+    from agent.cli.demo.world import World
+
+ONCE_JOB = "hello"
+
+
+def demo(  # noqa: D417 - Typer shows each option's help
+    once: Annotated[bool, typer.Option("--once", help="Press Run once, print the timeline, exit 0 when it is done.")] = False,
+    as_json: JsonOption = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew: remove the demo's folder first.")] = False,
+    folder: Annotated[Path | None, typer.Option("--dir", help="The demo's folder.", show_default=False)] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", help="The gateway's port. Default: the first free one from 54321 on.", show_default=False)
+    ] = None,
+) -> None:
+    """See it work on this machine: embedded Postgres and gateway, a project, a real agent with six jobs.
+
+    Needs no account and no Docker. Everything it starts ends with it (Ctrl-C); what it keeps is in one folder that it names.
+    """
+    place = (folder or user_state_path("cronmirror") / "demo").expanduser().absolute()
+    if fresh:
+        _remove(place)
+    code = asyncio.run(_until_stopped(_demo(place, port=port, once=once, as_json=as_json)))
+    raise typer.Exit(code)
+
+
+async def _until_stopped(work: Coroutine[Any, Any, int]) -> int:
+    """Run `work`; SIGINT and SIGTERM cancel it once, and it cleans up."""
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        return await task
+    return 0
+
+
+async def _demo(place: Path, *, port: int | None, once: bool, as_json: bool) -> int:
+    try:
+        from agent.cli.demo.world import World  # noqa: PLC0415 - the embedded stack is an extra that may be absent
+    except ModuleNotFoundError as err:
+        raise StackError(
+            f"the demo needs the embedded stack, and {err.name} is not installed",
+            hint="Install it with: pip install 'cronmirror[local]'",
+        ) from err
+    say = _progress(quiet=as_json)
+    say(f"the demo keeps everything in {place}")
+    async with World(place, port=port, say=say) as world:
+        if not once:
+            await _live(world)
+            return 0
+        answer = await timeline.press_and_wait(world.operator, ONCE_JOB, world.agent_log)
+        print_json(answer) if as_json else timeline.show(answer)
+        return 0 if answer["status"] == "done" else 1
+
+
+async def _live(world: World) -> None:
+    await world.operator.press_run(ONCE_JOB)
+    command = f"cronmirror {{}} --config {world.config}"
+    lines = (
+        f"Supabase-compatible gateway: {world.url}   folder: {world.folder}   Ctrl-C ends everything.",
+        "Try in another terminal:",
+        "  " + command.format("request slow --wait"),
+        "  " + command.format("request resize-image --payload '{\"width\": 640}' --wait"),
+        f"  edit {world.config} and watch the job table follow",
+    )
+    await view.watch(world.operator, "\n".join(lines))
+
+
+def _progress(*, quiet: bool) -> Any:
+    def say(words: str) -> None:
+        if not quiet:
+            stderr.print(f"[dim]· {words}[/]")
+
+    return say
+
+
+def _remove(place: Path) -> None:
+    """Remove a demo's folder, and only one: a wrong `--dir` must not cost anybody a home directory."""
+    if not place.exists():
+        return
+    known = {"stack", "config.yaml", "agent.env", "passwords", "agent", "agent.log", "lock", "person.json"}
+    if strangers := {each.name for each in place.iterdir()} - known:
+        raise StackError(
+            f"{place} holds what no demo made ({', '.join(sorted(strangers)[:3])}); it is left as it is",
+            hint="Choose another folder with --dir, or remove this one by hand.",
+        )
+    shutil.rmtree(place)
+    stdout.print(f"removed {place}") if stdout.is_terminal else None

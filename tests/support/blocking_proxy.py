@@ -1,0 +1,56 @@
+"""A TCP proxy in front of the gateway that refuses what asks for Realtime and counts the requests it lets through."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+
+class BlockingProxy:
+    """`url` stands in for the gateway's; while `blocked`, a connection that begins with `GET /realtime` is cut."""
+
+    def __init__(self, upstream: str) -> None:
+        parts = urlsplit(upstream)
+        self._upstream = (parts.hostname or "127.0.0.1", parts.port or 80)
+        self.blocked = True
+        self.refused = 0
+        self.url = ""
+        self._open: set[asyncio.StreamWriter] = set()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[BlockingProxy]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        try:
+            yield self
+        finally:
+            server.close()
+            for each in self._open:
+                each.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
+        head = await reader.read(65536)
+        if self.blocked and head.startswith(b"GET /realtime"):
+            self.refused += 1
+            writer.close()
+            return
+        to_reader, to_writer = await asyncio.open_connection(*self._upstream)
+        to_writer.write(head)
+        pumps = [asyncio.create_task(_pump(reader, to_writer)), asyncio.create_task(_pump(to_reader, writer))]
+        await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        for pump in pumps:
+            pump.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
+        for each in (writer, to_writer):
+            each.close()
+        self._open.discard(writer)
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
