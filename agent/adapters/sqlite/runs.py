@@ -36,6 +36,7 @@ def record(db: sqlite3.Connection, report: Report, retry: PlannedRun | None, lim
     known = db.execute(SQL["known_run"], row).fetchone()
     if known is None:
         if not _take_slot(db, report):
+            db.execute(SQL["unplan"], row)
             return 0
         db.execute(SQL["insert_run"], row)
     elif known["status"] != RunStatus.RUNNING or report.status is RunStatus.RUNNING:
@@ -52,13 +53,18 @@ def record(db: sqlite3.Connection, report: Report, retry: PlannedRun | None, lim
 
 
 def _take_slot(db: sqlite3.Connection, report: Report) -> bool:
-    """Whether the report may have its slot: a run takes over a `missed` row, never another run's."""
+    """Whether the report may have its slot: a run takes over a `missed` row, never another run's.
+
+    The start of a second run is an error, so that nothing is started; the end of one that never began is left out.
+    """
     taken = _slot_row(db, report)
     if taken is None:
         return True
     if report.status in _NOT_RUN:
         return False
     if taken["status"] != RunStatus.MISSED:
+        if report.status is not RunStatus.RUNNING:
+            return False
         raise StateError(
             f"job {report.job_id}: its slot {report.scheduled_for} (attempt {report.attempt}) was already run as "
             f"{taken['run_id']}",

@@ -1,0 +1,244 @@
+"""Takes requests off the queue: a wake-up, a beat or a timer says "look", the claim RPC says what is ours.
+
+The sequence number of a claim is on disk before the claim is asked, and asked again until it is answered: rows whose
+answer was lost come back with the repetition (SCHEMA, `cron_claim_requests`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import uuid4
+
+import structlog
+
+from agent.errors import CronmirrorError, PermanentError, StateError
+from agent.model import BeatReply, Claimed, Command, HelloReply, Job, Request, Run, Trigger, WakeKind
+from agent.ports import ClaimCall, Clock, Gate, Jobs, Notes, PauseState, RunJournal, Runner, WakeUps
+
+log = structlog.get_logger()
+
+NOTE = "claim_seq"
+LEASE_S = 60
+RETRY_CAP_S = 30.0
+_JUST_AFTER_S = 0.02
+_LARGEST_EXPONENT = 16
+
+Reject = Callable[[Run, str], Awaitable[object]]
+"""Records a run as refused, with one sentence for people (`Executor.reject`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Queue:
+    """The server's side."""
+
+    claims: ClaimCall
+    wakeups: WakeUps
+    gate: Gate
+    pause: PauseState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Box:
+    """This machine's side."""
+
+    runner: Runner
+    jobs: Jobs
+    journal: RunJournal
+    notes: Notes
+    reject: Reject
+
+
+class Intake:
+    """The intake loop. `on_hello` and `on_beat` are the heartbeat's listeners."""
+
+    def __init__(
+        self, queue: Queue, box: Box, clock: Clock, *, poll_every_s: float, beat_now: Callable[[], None]
+    ) -> None:
+        self._queue = queue
+        self._box = box
+        self._clock = clock
+        self._poll_every_s = poll_every_s
+        self._beat_now = beat_now
+        self._want = asyncio.Event()
+        self._want.set()
+        self._seq = 0
+        self._answered = True
+        self._left = False
+        self._asked: frozenset[str] = frozenset()
+        self._alarm = asyncio.Event()
+        self._due_at: float | None = None
+        self._failures = 0
+
+    async def run(self) -> None:
+        """Claim for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._listen(), name="intake wake-ups")
+            tasks.create_task(self._poll(), name="intake poll")
+            tasks.create_task(self._ring(), name="intake alarm")
+            tasks.create_task(self._watch_runner(), name="intake slots")
+            tasks.create_task(self._claim_for_ever(), name="intake claims")
+
+    def on_hello(self, reply: HelloReply) -> None:
+        """Never ask with a number that the server has already passed (a restored state directory)."""
+        if reply.claim_seq > self._seq:
+            self._seq = reply.claim_seq
+            self._answered = True
+
+    def on_beat(self, reply: BeatReply) -> None:
+        """The beat is the poll while Realtime is healthy."""
+        if reply.due > 0:
+            self._want.set()
+        self._set_alarm(reply.server_time, reply.next_due_at)
+
+    # ── reasons to look ─────────────────────────────────────────────────────
+
+    async def _listen(self) -> None:
+        while True:
+            wakeup = await self._queue.wakeups.next()
+            if wakeup.kind is WakeKind.CANCEL:
+                self._beat_now()
+            else:
+                self._want.set()
+
+    async def _poll(self) -> None:
+        while True:
+            await self._clock.sleep(self._poll_every_s * random.uniform(0.8, 1.0))  # noqa: S311 - spreads load
+            if not self._queue.wakeups.healthy:
+                self._want.set()
+
+    async def _ring(self) -> None:
+        """Look when the next request becomes due. In server time: our clock may be off."""
+        while True:
+            self._alarm.clear()
+            if self._due_at is None:
+                await self._alarm.wait()
+                continue
+            await self._wait_due(self._due_at - self._clock.monotonic())
+
+    async def _wait_due(self, seconds: float) -> None:
+        sleep = asyncio.ensure_future(self._clock.sleep(seconds))
+        changed = asyncio.ensure_future(self._alarm.wait())
+        try:
+            await asyncio.wait((sleep, changed), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleep.cancel()
+            changed.cancel()
+        if not self._alarm.is_set():
+            self._due_at = None
+            self._want.set()
+
+    def _set_alarm(self, server_time: datetime, next_due_at: datetime | None) -> None:
+        if next_due_at is None:
+            self._due_at = None
+        else:
+            seconds = max(0.0, (next_due_at - server_time).total_seconds()) + _JUST_AFTER_S
+            self._due_at = self._clock.monotonic() + seconds
+        self._alarm.set()
+
+    async def _watch_runner(self) -> None:
+        """A slot or a job became free, and there was more than we could take."""
+        while True:
+            await self._box.runner.wait_change()
+            if self._box.runner.free > 0 and (self._left or self._grown()):
+                self._want.set()
+
+    def _grown(self) -> bool:
+        """Whether a job may be claimed that was busy when we last asked."""
+        return not self._asked.issuperset(self._box.runner.claimable())
+
+    # ── the claim ───────────────────────────────────────────────────────────
+
+    async def _claim_for_ever(self) -> None:
+        while True:
+            await self._want.wait()
+            await self._queue.gate.wait_claiming()
+            self._want.clear()
+            if self._queue.pause.paused("claims"):
+                continue  # after the pause a beat says that something is due
+            try:
+                await self._claim()
+            except CronmirrorError as error:
+                self._want.set()
+                await self._rest(error)
+            else:
+                self._failures = 0
+
+    async def _claim(self) -> None:
+        runner = self._box.runner
+        limit, job_ids = max(0, runner.free), tuple(runner.claimable())
+        self._asked = frozenset(job_ids)
+        if self._answered and (not limit or not job_ids):
+            self._left = True
+            return
+        if self._answered:
+            await self._next_seq()
+        claimed = await self._queue.claims.claim(self._seq, job_ids, limit, LEASE_S)
+        self._answered = True
+        self._left = claimed.due > 0
+        self._set_alarm(claimed.server_time, claimed.next_due_at)
+        await self._admit_all(claimed)
+        more = self._left and len(claimed.requests) >= limit
+        if runner.free > 0 and (more or self._grown()):
+            self._want.set()
+
+    async def _next_seq(self) -> None:
+        seq = max(self._seq, int(await self._box.notes.get(NOTE) or 0)) + 1
+        await self._box.notes.put(NOTE, str(seq))
+        self._seq, self._answered = seq, False
+
+    async def _admit_all(self, claimed: Claimed) -> None:
+        known = await asyncio.gather(*(self._known(request) for request in claimed.requests))
+        for request, is_known in zip(claimed.requests, known, strict=True):
+            if is_known:
+                log.info("request claimed before; not run twice", request=str(request.id), claims=request.claims)
+            else:
+                await self._admit(request)
+
+    async def _known(self, request: Request) -> bool:
+        claim = (request.id, request.claims)
+        if any((run.request_id, run.claims) == claim for run in self._box.runner.running()):
+            return True
+        try:
+            return await self._box.journal.begun(*claim)
+        except StateError as error:
+            # Ours, and not running: dropping it now would lose it. The executor commits a start or starts nothing.
+            log.warning("the journal could not be asked about a request", request=str(request.id), error=str(error))
+            return False
+
+    async def _admit(self, request: Request) -> None:
+        job = self._box.jobs.get(request.job_id)
+        log.info("request claimed", job=request.job_id, request=str(request.id), attempt=request.attempts)
+        if job is None:
+            message = f'Job "{request.job_id}" is no longer in the YAML of this agent; add it, or run another job.'
+            await self._box.reject(_run(request, _gone(request.job_id)), message)
+        else:
+            self._box.runner.submit(_run(request, job))
+
+    async def _rest(self, error: CronmirrorError) -> None:
+        self._failures += 1
+        said = log.debug if self._failures > 1 else log.warning
+        said("claim failed; trying again", error=str(error), hint=error.hint)
+        if not isinstance(error, PermanentError):
+            self._queue.gate.lost()
+        full = min(RETRY_CAP_S, 2.0 ** min(self._failures - 1, _LARGEST_EXPONENT))
+        await self._clock.sleep(full * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load
+
+
+def _run(request: Request, job: Job) -> Run:
+    return Run(
+        id=uuid4(),
+        job=job,
+        trigger=Trigger.REQUEST,
+        attempt=request.attempts,
+        max_attempts=request.max_attempts,
+        request=request,
+    )
+
+
+def _gone(job_id: str) -> Job:
+    """Stands for a job that a reload removed between the claim and its answer."""
+    return Job(id=job_id, name=job_id, command=Command())

@@ -1,0 +1,182 @@
+"""Hello once, then a beat every 15 s: liveness, lease renewal, and the news (cancelled, lost, due, paused).
+
+Tries for ever. Only `Superseded` ends it: another process is this agent now (DESIGN §6, SCHEMA `cron_agent_hello`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import structlog
+
+from agent.errors import CronmirrorError, HelloRefused, Superseded, TemporaryError
+from agent.model import AgentState, BeatReply, Hello, HelloReply
+from agent.ports import BeatCall, Clock, HelloCall, Jobs, Runner
+from agent.report.link import Link
+from agent.report.pace import backoff, first, within
+from agent.report.pauses import Pauses
+from agent.report.skew import Skew
+
+log = structlog.get_logger()
+
+BEAT_S = 15.0
+LAST_BEAT_S = 3.0
+
+
+class AgentCalls(HelloCall, BeatCall, Protocol):
+    """What the heartbeat says to Supabase."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vitals:
+    """Where a beat's words come from, asked anew for each."""
+
+    runner: Runner
+    jobs: Jobs
+    realtime_healthy: Callable[[], bool]
+    config_error: Callable[[], str | None]
+    draining: Callable[[], bool]
+    want_probe: Callable[[], bool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listeners:
+    """Who hears the answers, in this order; they must neither block nor raise."""
+
+    hello: Sequence[Callable[[HelloReply], None]] = ()
+    beat: Sequence[Callable[[BeatReply], None]] = ()
+
+
+class Heartbeat:
+    """The agent's life sign. `superseded` is set once another process has taken over; `run` then only waits."""
+
+    def __init__(
+        self,
+        calls: AgentCalls,
+        greeting: Callable[[], Awaitable[Hello]],
+        vitals: Vitals,
+        listeners: Listeners,
+        link: Link,
+        pauses: Pauses,
+        clock: Clock,
+    ) -> None:
+        self._calls = calls
+        self._greeting = greeting
+        self._vitals = vitals
+        self._listeners = listeners
+        self._link = link
+        self._pauses = pauses
+        self._clock = clock
+        self._skew = Skew()
+        self._wanted = asyncio.Event()
+        self._failures = 0
+        self._last_said = ""
+        self.superseded = asyncio.Event()
+
+    async def run(self) -> None:
+        """Hello, then beats, until cancelled."""
+        try:
+            await self._greet()
+            while True:
+                if await self._beat():
+                    await self._until_next()
+                else:
+                    await self._clock.sleep(backoff(self._failures, cap_s=BEAT_S))
+        except Superseded as error:
+            log.error("another process is this agent now; this one runs nothing any more", error=str(error))  # noqa: TRY400 - its traceback says nothing
+            self._link.supersede()
+            self.superseded.set()
+        await asyncio.Event().wait()
+
+    def beat_now(self) -> None:
+        """Do not wait for the next beat: somebody asked for a cancellation."""
+        self._wanted.set()
+
+    async def stop(self) -> None:
+        """A last beat that says `stopped`, within 3 s; for after `run` was cancelled. Never raises our errors."""
+        if not self._link.accepted:
+            return
+        try:
+            await within(self._clock, LAST_BEAT_S, self._say("stopped"))
+        except CronmirrorError as error:
+            log.debug("the last beat was not heard", error=str(error))
+
+    async def _greet(self) -> None:
+        while True:
+            try:
+                reply = await self._calls.hello(await self._greeting())
+            except CronmirrorError as error:
+                self._failed("hello", error)
+                refused = isinstance(error, HelloRefused)
+                await self._clock.sleep(BEAT_S if refused else backoff(self._failures, cap_s=BEAT_S))
+                continue
+            self._succeeded()
+            log.info(
+                "Supabase knows this agent",
+                epoch=reply.epoch,
+                role=reply.role,
+                requeued=len(reply.requeued),
+                lost=len(reply.lost),
+            )
+            for listener in self._listeners.hello:
+                listener(reply)
+            return
+
+    async def _beat(self) -> bool:
+        self._wanted.clear()
+        asked_at = self._clock.now()
+        try:
+            reply = await self._say("draining" if self._vitals.draining() else "online")
+        except Superseded:
+            raise
+        except CronmirrorError as error:
+            self._failed("beat", error)
+            self._link.lost()
+            return False
+        self._succeeded()
+        self._skew.measure(asked_at, self._clock.now(), reply.server_time)
+        await self._pauses.learn(reply.pause)
+        self._link.reached()
+        for listener in self._listeners.beat:
+            listener(reply)
+        return True
+
+    async def _say(self, state: Literal["online", "draining", "stopped"]) -> BeatReply:
+        vitals = self._vitals
+        running = vitals.runner.running()
+        return await self._calls.beat(
+            [run for run in running if run.request_id is not None],
+            AgentState(
+                state=state,
+                realtime="connected" if vitals.realtime_healthy() else "polling",
+                running=len(running),
+                jobs=len(vitals.jobs.all()),
+                config_error=vitals.config_error(),
+                clock_skew_ms=self._skew.ms,
+                probe=vitals.want_probe(),
+            ),
+            vitals.runner.claimable(),
+        )
+
+    async def _until_next(self) -> None:
+        await first(self._clock.sleep(BEAT_S), self._wanted.wait(), self._link.wait_lost())
+        if not self._link.accepted:  # somebody else's call failed: look soon, but not in step with their retries
+            await self._clock.sleep(backoff(1, cap_s=BEAT_S))
+
+    def _failed(self, what: str, error: CronmirrorError) -> None:
+        """Say each trouble once: the first time, and when it becomes another one."""
+        self._failures += 1
+        if str(error) == self._last_said:
+            return
+        self._last_said = str(error)
+        said = log.warning if isinstance(error, TemporaryError) else log.error
+        said(f"{what} failed; trying again", error=str(error), hint=error.hint)
+
+    def _succeeded(self) -> None:
+        if self._last_said:
+            log.info("Supabase answers again", failures=self._failures)
+        self._failures = 0
+        self._last_said = ""

@@ -1,0 +1,146 @@
+"""Sends what the journal has recorded: in order, in batches, as often as needed, and never stuck on one report.
+
+Reports are idempotent by `run_id`, so a batch whose answer was lost is simply sent again. A batch that the server
+refuses is bisected; the culprit is sent without its output, else set aside (SCHEMA).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from agent.errors import CronmirrorError, Refused, StateError, TemporaryError
+from agent.model import OutboxEntry, VerdictKind
+from agent.ports import Clock, OutboxStore, ReportCall
+from agent.report.link import Link
+from agent.report.pace import backoff, first, within
+
+log = structlog.get_logger()
+
+BATCH_REPORTS = 50
+BATCH_BYTES = 512 * 1024
+RETRY_CAP_S = 60.0
+STUBBORN = 8
+"""Failures in a row, each after an answered beat, until the first report is tried without its output."""
+_NOT_THE_REPORTS_FAULT = frozenset({0, 401, 403, 408, 429})
+
+
+def blames_the_reports(refusal: Refused) -> bool:
+    """Whether sending less could help: a 4xx that is about what was sent, not about who sent it or when."""
+    return refusal.status not in _NOT_THE_REPORTS_FAULT
+
+
+class Outbox:
+    """The outbox sender. One batch is under way at a time."""
+
+    def __init__(self, store: OutboxStore, call: ReportCall, link: Link, clock: Clock) -> None:
+        self._store = store
+        self._call = call
+        self._link = link
+        self._clock = clock
+        self._sending = asyncio.Lock()
+        self._failures = 0
+
+    async def run(self) -> None:
+        """Send for ever. After a gap, what was pending comes before the link may claim."""
+        while True:
+            await self._link.wait_accepted()
+            try:
+                if self._link.claiming:
+                    await self._send_next()
+                else:
+                    await self._drain()
+            except CronmirrorError as error:
+                await self._rest(error)
+                continue
+            self._failures = 0
+            if self._link.claiming:
+                await first(self._store.wait_pending(), self._link.wait_lost())
+
+    async def flush(self, timeout_s: float) -> bool:
+        """At shutdown: send what there is, for at most `timeout_s`. True when nothing is left to send."""
+        if not self._link.accepted:
+            return False
+        try:
+            return bool(await within(self._clock, timeout_s, self._send_all()))
+        except CronmirrorError as error:
+            log.warning("reports are left in the outbox for the next start", error=str(error))
+            return False
+
+    async def _send_all(self) -> bool:
+        while await self._send_next():
+            pass
+        return True
+
+    async def _drain(self) -> None:
+        gap, mark = self._link.gap, await self._store.newest()
+        while await self._send_next(up_to=mark):
+            pass
+        self._link.drained(gap)
+
+    async def _send_next(self, up_to: int | None = None) -> bool:
+        """Send the oldest batch; False when there was none (or none up to that seq)."""
+        async with self._sending:
+            batch = await self._store.pending(max(1, BATCH_REPORTS >> self._failures), BATCH_BYTES >> self._failures)
+            if not batch or (up_to is not None and batch[0].seq > up_to):
+                return False
+            await self._send(batch)
+            return True
+
+    async def _send(self, batch: Sequence[OutboxEntry]) -> None:
+        try:
+            verdicts = await self._call.report(batch)
+        except Refused as refusal:
+            if not blames_the_reports(refusal):
+                raise
+            await self._narrow(batch, refusal)
+            return
+        answered = [entry for entry in batch if entry.seq in verdicts]
+        for entry in answered:
+            verdict = verdicts[entry.seq]
+            if verdict.kind is VerdictKind.REJECTED:
+                log.warning("report rejected; the run is kept locally", why=verdict.why, **_named(entry))
+        await self._store.settle({entry.seq: verdicts[entry.seq] for entry in answered})
+        if len(answered) < len(batch):
+            raise TemporaryError(f"the server answered {len(answered)} of {len(batch)} reports")
+
+    async def _narrow(self, batch: Sequence[OutboxEntry], refusal: Refused) -> None:
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            await self._send(batch[:middle])
+            await self._send(batch[middle:])
+            return
+        (culprit,) = batch
+        if culprit.without_output:
+            log.error("report set aside: the server refuses it", error=str(refusal), **_named(culprit))
+            await self._store.set_aside(culprit.seq, str(refusal))
+        else:
+            log.warning("report refused; sending it without its output", error=str(refusal), **_named(culprit))
+            await self._store.strip_output(culprit.seq)
+            await self._send(await self._store.pending(1, BATCH_BYTES))
+
+    async def _rest(self, error: CronmirrorError) -> None:
+        """Wait before the next, smaller try. Whether the server is there at all is the heartbeat's to find out."""
+        self._failures += 1
+        said = log.debug if self._failures > 1 else log.warning
+        said("reports not sent; they stay in the outbox", error=str(error), failures=self._failures)
+        if not isinstance(error, StateError | Refused):
+            self._link.lost()
+            if self._failures == STUBBORN:
+                await self._lighten()
+        wish = getattr(error, "retry_after_s", None) or 0.0
+        await self._clock.sleep(max(wish, backoff(self._failures, cap_s=RETRY_CAP_S)))
+
+    async def _lighten(self) -> None:
+        """The server answers beats, but never this report alone: its output may be what the way there cannot carry."""
+        for entry in await self._store.pending(1, BATCH_BYTES):
+            if not entry.without_output:
+                log.warning("report not sent in many tries; trying it without its output", **_named(entry))
+                await self._store.strip_output(entry.seq)
+
+
+def _named(entry: OutboxEntry) -> dict[str, object]:
+    report = entry.report
+    return {"job": report.job_id, "run": str(report.run_id), "status": report.status.value, "seq": entry.seq}
