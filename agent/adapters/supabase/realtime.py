@@ -1,0 +1,284 @@
+"""Supervised Realtime: hints that something was queued or cancelled, and the truth about whether they can be relied on.
+
+Every fault ends in the same way: the whole line is thrown away and a new one made, for ever, with a jittered backoff.
+A hint may be lost (Realtime delivers at most once), so each new subscription says `RESUBSCRIBED`: look at everything.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from agent.adapters.supabase.line import Binding, Line, LineBroken
+from agent.adapters.supabase.session import Session
+from agent.adapters.supabase.target import Target
+from agent.adapters.supabase.wakes import Wakes, hint
+from agent.errors import CronmirrorError, NeedsSignIn
+from agent.model import Json, WakeKind, WakeUp
+from agent.ports import Clock
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How patient the supervisor is, in seconds."""
+
+    tick_s: float = 1.0
+    heartbeat_s: float = 15.0
+    silence_s: float = 25.0
+    """Without any frame for so long (a heartbeat is due within it) the line is dead."""
+    listen_s: float = 20.0
+    """For `Subscribed to PostgreSQL` after the join; 2.3 s were seen on a cold server."""
+    probe_every_s: float = 180.0
+    probe_wait_s: float = 20.0
+    backoff_s: float = 1.0
+    backoff_cap_s: float = 30.0
+    steady_s: float = 30.0
+    """A line that lived for so long lets the backoff begin anew."""
+    jump_s: float = 10.0
+    """Difference of wall and monotonic time that means the machine has slept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _End:
+    """Why a line ended, and how long the server wants to be left alone."""
+
+    why: str
+    retry_after_s: float | None = None
+    token: str | None = None
+    """The access token, where the server found fault with it."""
+
+
+class SupervisedRealtime:
+    """`WakeUps` of `agent.ports`; `run()` keeps it alive."""
+
+    def __init__(
+        self,
+        target: Target,
+        session: Session,
+        *,
+        clock: Clock,
+        project: str,
+        agent_id: str,
+        pace: Pace | None = None,
+    ) -> None:
+        self._target = target
+        self._session = session
+        self._clock = clock
+        self._project = project
+        self._agent_id = agent_id
+        self._pace = pace or Pace()
+        self._wakes = Wakes()
+        self._probe = Probe(clock, self._pace)
+        self._since: datetime | None = None
+        self._why = "not connected yet"
+        self._new_token: str | None = None
+        session.on_change(self._take_token)
+
+    # ── what others ask ──────────────────────────────────────────────────────
+
+    @property
+    def healthy(self) -> bool:
+        """True after `Subscribed to PostgreSQL` and as long as probes come back."""
+        return self._since is not None and not self._probe.doubtful
+
+    @property
+    def reason(self) -> str:
+        """For status: `connected since …` or `polling: <why>`."""
+        if self._since is None:
+            waiting = self._session.problem
+            return f"polling: not signed in: {waiting}" if waiting else f"polling: {self._why}"
+        if self._probe.doubtful:
+            return "polling: connected, but the last probe did not come back"
+        return f"connected since {self._since.isoformat(timespec='seconds')}"
+
+    async def next(self) -> WakeUp:
+        """The next hint. Duplicates are collapsed; nothing is ever raised."""
+        return await self._wakes.next()
+
+    def want_probe(self) -> bool:
+        """Whether the next beat should bump `cron_agents.probe_at`; then call `probe_sent`."""
+        return self._since is not None and self._probe.wanted()
+
+    def probe_sent(self, at: datetime) -> None:
+        """The beat that carried the probe was answered; `at`, its time, is for the log."""
+        self._probe.sent(at)
+
+    # ── the loop ─────────────────────────────────────────────────────────────
+
+    async def run(self) -> None:
+        """Connect, watch, throw away, again. Ends by cancellation only."""
+        tries = 0
+        while True:
+            began = self._clock.monotonic()
+            end = await self._live()
+            steady = self._clock.monotonic() - began >= self._pace.steady_s
+            tries = 1 if steady else tries + 1
+            wait_s = self._delay_s(tries, end.retry_after_s)
+            log = _log.warning if tries == 1 else _log.debug
+            log("realtime is down, polling instead", why=end.why, tries=tries, retry_in_s=round(wait_s, 1))
+            await self._mend_token(end)
+            await self._clock.sleep(wait_s)
+
+    async def _live(self) -> _End:
+        """One line from its beginning to its end."""
+        token = None
+        line = Line(
+            self._target.socket_url,
+            self._target.key,
+            f"cronmirror:{self._project}:{self._agent_id}",
+            self._bindings(),
+            self._listening,
+        )
+        try:
+            token = await self._session.token()
+            self._new_token = None
+            await line.open(token)
+            why = await self._watch(line)
+            end = _End(why=why, token=token if _about_token(why) else None)
+        except LineBroken as err:
+            end = _End(why=str(err), retry_after_s=err.retry_after_s)
+        except CronmirrorError as err:
+            end = _End(why=str(err))
+        finally:
+            self._since = None
+            self._probe.forget()
+            await line.close()
+        self._why = end.why
+        return end
+
+    async def _watch(self, line: Line) -> str:
+        """Return why the line has to go."""
+        clock, pace = self._clock, self._pace
+        opened = heard = asked = clock.monotonic()
+        frames, skew = line.frames, self._skew()
+        while True:
+            await clock.sleep(pace.tick_s)
+            now = clock.monotonic()
+            if line.frames != frames:
+                frames, heard = line.frames, now
+            if fault := self._fault(line, silent_s=now - heard, open_s=now - opened, slept_s=self._skew() - skew):
+                return fault
+            if now - asked >= pace.heartbeat_s:
+                asked = now
+                await line.heartbeat()
+            if self._new_token is not None:
+                token, self._new_token = self._new_token, None
+                await line.give_token(token)
+
+    def _fault(self, line: Line, *, silent_s: float, open_s: float, slept_s: float) -> str | None:
+        if line.down is not None:
+            return line.down
+        if abs(slept_s) >= self._pace.jump_s:
+            return f"the clock jumped by {slept_s:.0f} s (sleep?)"
+        if silent_s >= self._pace.silence_s:
+            return f"no answer to heartbeats for {silent_s:.0f} s"
+        if self._since is None and open_s >= self._pace.listen_s:
+            return "Realtime joined, but never said that it listens to the database"
+        if self._probe.overdue():
+            return "a change that the agent made itself did not come back (the probe)"
+        return None
+
+    async def _mend_token(self, end: _End) -> None:
+        if end.token is None:
+            return
+        try:
+            await self._session.renew(end.token)
+        except NeedsSignIn as err:
+            self._why = str(err)
+
+    def _delay_s(self, tries: int, wish_s: float | None) -> float:
+        jitter = random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+        backoff_s = min(self._pace.backoff_cap_s, self._pace.backoff_s * 2.0 ** min(tries - 1, 10)) * jitter
+        return max(backoff_s, (wish_s or 0.0) + jitter if wish_s else 0.0)
+
+    def _skew(self) -> float:
+        return self._clock.now().timestamp() - self._clock.monotonic()
+
+    # ── called by the line: must neither block nor raise ─────────────────────
+
+    def _bindings(self) -> list[Binding]:
+        mine = f"project_id=eq.{self._project}"
+        requests = [
+            Binding(event=event, table="cron_run_requests", filter=mine, on_record=self._request_changed)
+            for event in ("INSERT", "UPDATE")
+        ]
+        return [*requests, Binding(event="UPDATE", table="cron_agents", filter=mine, on_record=self._agent_changed)]
+
+    def _listening(self) -> None:
+        if self._since is None:
+            self._since = self._clock.now()
+            self._probe.begin()
+            _log.info("realtime is connected")
+        self._wakes.put(WakeUp(kind=WakeKind.RESUBSCRIBED))
+
+    def _request_changed(self, record: Mapping[str, Json]) -> None:
+        if wake := hint(record, self._project, self._agent_id):
+            self._wakes.put(wake)
+
+    def _agent_changed(self, record: Mapping[str, Json]) -> None:
+        if record.get("agent_id") == self._agent_id and record.get("project_id") == self._project:
+            self._probe.seen()
+
+    def _take_token(self, token: str) -> None:
+        self._new_token = token
+
+
+class Probe:
+    """The proof that changes arrive: the agent bumps its own row and must see an update of it.
+
+    Any update of the row after the asking will do; it may come before the beat's own answer.
+    """
+
+    def __init__(self, clock: Clock, pace: Pace) -> None:
+        self._clock = clock
+        self._pace = pace
+        self._due = 0.0
+        self._deadline: float | None = None
+        self._asked = False
+        self.doubtful = False
+        """The last probe did not come back, and nothing has since."""
+
+    def begin(self) -> None:
+        """A new subscription: prove it with the next beat."""
+        self._due = self._clock.monotonic()
+
+    def forget(self) -> None:
+        """The line is gone: a probe under way proves nothing."""
+        self._deadline = None
+        self._asked = False
+
+    def wanted(self) -> bool:
+        """Whether one is due; asking arms it."""
+        self._asked = self._deadline is None and self._clock.monotonic() >= self._due
+        return self._asked
+
+    def sent(self, at: datetime) -> None:
+        """It is on its way: count from now."""
+        self._due = self._clock.monotonic() + self._pace.probe_every_s
+        if self._asked:
+            self._deadline = self._clock.monotonic() + self._pace.probe_wait_s
+            _log.debug("probe sent", at=at.isoformat())
+
+    def seen(self) -> None:
+        """Our own row came by."""
+        self.forget()
+        self.doubtful = False
+
+    def overdue(self) -> bool:
+        """Whether it has been awaited for too long; from then on the line is doubtful until one comes back."""
+        if self._deadline is None or self._clock.monotonic() < self._deadline:
+            return False
+        self._deadline = None
+        self.doubtful = True
+        return True
+
+
+def _about_token(why: str) -> bool:
+    """Realtime names its reason in words only: `Token has expired 0 seconds ago`, `InvalidJWTToken: …`."""
+    return "token" in why.lower() or "jwt" in why.lower()

@@ -1,0 +1,121 @@
+"""The agent's RPCs (docs/rpc.md) as the ports that the stages call.
+
+Holds who we are (project, agent, epoch); knows no retry beyond what `rpc.Database` does: that is the callers' business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+from uuid import UUID
+
+from agent.adapters.supabase import wire
+from agent.adapters.supabase.rpc import Database
+from agent.errors import HelloRefused, SchemaMissing, Superseded
+from agent.model import (
+    AgentState,
+    BeatReply,
+    Claimed,
+    Hello,
+    HelloReply,
+    Json,
+    MirrorReply,
+    MirrorSync,
+    OutboxEntry,
+    RunningRun,
+    Verdict,
+)
+
+T = TypeVar("T")
+
+
+class Rest:
+    """`HelloCall`, `BeatCall`, `ClaimCall`, `ReportCall` and `MirrorCall` of `agent.ports` for one agent.
+
+    Every method raises `Unreachable`, `SessionExpired`, `NeedsSignIn`, `Superseded`, `SchemaMissing` or `Refused`.
+    """
+
+    def __init__(self, database: Database, *, project: str, agent_id: str, lease_s: int = 60) -> None:
+        self._database = database
+        self._project = project
+        self._agent_id = agent_id
+        self._lease_s = lease_s
+        self._epoch = 0
+
+    @property
+    def epoch(self) -> int:
+        """The one of the last accepted hello; 0 before."""
+        return self._epoch
+
+    async def hello(self, hello: Hello) -> HelloReply:
+        """Become the agent. Raises also `HelloRefused`; afterwards every call carries the new epoch."""
+        body = await self._call(
+            "cron_agent_hello",
+            p_instance=str(hello.instance),
+            p_info=dict(hello.info),
+            p_known=_texts(hello.known),
+            p_takeover=hello.takeover,
+        )
+        if body.get("status") == "refused":
+            hostname = str(body.get("hostname") or "another machine")
+            seen = body.get("last_seen_at")
+            said = f"Another agent named {self._agent_id!r} is alive on {hostname} (last seen {seen})."
+            hint = "Give this one another agent.id, or run `cronmirror run --takeover` to replace the other."
+            raise HelloRefused(said, hostname=hostname, hint=hint)
+        reply = _read("cron_agent_hello", wire.hello_reply, body)
+        self._epoch = reply.epoch
+        return reply
+
+    async def beat(self, running: Sequence[RunningRun], state: AgentState, job_ids: Sequence[str]) -> BeatReply:
+        """Liveness, lease renewal, and the news."""
+        body = await self._call(
+            "cron_agent_beat",
+            p_running=wire.running_list(running),
+            p_state=wire.agent_state(state),
+            p_job_ids=list(job_ids),
+            p_lease_s=self._lease_s,
+        )
+        return _read("cron_agent_beat", wire.beat_reply, body)
+
+    async def claim(self, seq: int, job_ids: Sequence[str], limit: int, lease_s: int) -> Claimed:
+        """Up to `limit` due requests; the same `seq` again returns the same rows."""
+        body = await self._call(
+            "cron_claim_requests", p_seq=seq, p_job_ids=list(job_ids), p_limit=limit, p_lease_s=lease_s
+        )
+        return _read("cron_claim_requests", wire.claimed, body)
+
+    async def report(self, entries: Sequence[OutboxEntry]) -> Mapping[int, Verdict]:
+        """Starts and finishes; by seq, one answer per entry."""
+        body = await self._call("cron_report", p_reports=[wire.report(entry) for entry in entries])
+        return _read("cron_report", lambda answer: wire.verdicts(answer, entries), body)
+
+    async def sync(self, sync: MirrorSync) -> MirrorReply:
+        """What changed; the server ignores a `rev` that it has seen."""
+        body = await self._call(
+            "cron_sync_mirror",
+            p_rev=sync.rev,
+            p_changed=[wire.mirror_row(row) for row in sync.changed],
+            p_job_ids=None if sync.job_ids is None else list(sync.job_ids),
+        )
+        return _read("cron_sync_mirror", wire.mirror_reply, body)
+
+    async def _call(self, name: str, **args: Json) -> dict[str, Json]:
+        who = {"p_project": self._project, "p_agent": self._agent_id, "p_epoch": self._epoch}
+        body = await self._database.rpc(name, {**who, **args})
+        if body.get("superseded") is True:
+            theirs = body.get("epoch")
+            said = f"Another process is agent {self._agent_id!r} now (epoch {theirs}, ours is {self._epoch})."
+            raise Superseded(said, hint="Two agents need two agent.id; stop one of them.")
+        return body
+
+
+def _texts(ids: Sequence[UUID]) -> list[str]:
+    return [str(each) for each in ids]
+
+
+def _read(name: str, reader: Callable[[dict[str, Json]], T], body: dict[str, Json]) -> T:
+    try:
+        return reader(body)
+    except (KeyError, ValueError, TypeError, AttributeError) as err:
+        said = f"{name} answered in a shape that this version does not know ({type(err).__name__}: {err})."
+        raise SchemaMissing(said, hint="Run `cronmirror migrate`, or update Cronmirror.") from err

@@ -1,0 +1,217 @@
+"""Our values as the JSON of docs/rpc.md, and its answers as our values. Pure.
+
+Writers give exactly the contract's keys; readers ignore keys they do not know and raise `ValueError`, `TypeError` or
+`KeyError` where a promised one is missing or of another kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final, Literal
+from uuid import UUID
+
+from agent.model import (
+    AgentState,
+    BeatReply,
+    Claimed,
+    HelloReply,
+    Json,
+    MirrorReply,
+    MirrorRow,
+    OutboxEntry,
+    Pause,
+    Report,
+    Request,
+    RunningRun,
+    Verdict,
+    VerdictKind,
+)
+
+OUTPUT_KEYS: Final = frozenset({"stdout_tail", "stderr_tail", "error"})
+"""Of `result`: what a job printed, given up together with the report's output."""
+
+Body = Mapping[str, Json]
+
+
+# ── values → JSON ────────────────────────────────────────────────────────────
+
+
+def instant(value: datetime | None) -> str | None:
+    """ISO 8601 in UTC."""
+    return None if value is None else value.astimezone(UTC).isoformat()
+
+
+def running_list(running: Sequence[RunningRun]) -> list[Json]:
+    """`p_running` of a beat: only runs that have a request hold a lease."""
+    return [
+        {"request_id": str(run.request_id), "claims": run.claims}
+        for run in running
+        if run.request_id is not None and run.claims is not None
+    ]
+
+
+def agent_state(state: AgentState) -> dict[str, Json]:
+    """`p_state` of a beat."""
+    return {
+        "state": state.state,
+        "realtime": state.realtime,
+        "running": state.running,
+        "jobs": state.jobs,
+        "config_error": state.config_error,
+        "clock_skew_ms": state.clock_skew_ms,
+        "probe": state.probe,
+    }
+
+
+def mirror_row(row: MirrorRow) -> dict[str, Json]:
+    """One of `p_changed`: every key, null where there is nothing to say."""
+    return {
+        "job_id": row.job_id,
+        "name": row.name,
+        "schedule_kind": row.schedule_kind,
+        "schedule_expr": row.schedule_expr,
+        "tz": row.tz,
+        "enabled": row.enabled,
+        "next_run_at": instant(row.next_run_at),
+        "instructions": row.instructions,
+        "source": row.source,
+        "description": row.description,
+        "tags": list(row.tags),
+        "accepts": None if row.accepts is None else dict(row.accepts),
+        "timeout_s": row.timeout_s,
+        "overlap": row.overlap,
+        "retry": None if row.retry is None else dict(row.retry),
+        "placement": "mine",
+    }
+
+
+def report(entry: OutboxEntry) -> dict[str, Json]:
+    """One of `p_reports`; without what the job printed where the outbox has given that up."""
+    said: Report = entry.report
+    result = None if said.result is None else dict(said.result)
+    if entry.without_output and result is not None:
+        result = {key: None if key in OUTPUT_KEYS else value for key, value in result.items()}
+    return {
+        "run_id": str(said.run_id),
+        "job_id": said.job_id,
+        "trigger": said.trigger.value,
+        "status": said.status.value,
+        "attempt": said.attempt,
+        "reason": said.reason,
+        "request_id": None if said.request_id is None else str(said.request_id),
+        "claims": said.claims,
+        "scheduled_for": instant(said.scheduled_for),
+        "started_at": instant(said.started_at),
+        "finished_at": instant(said.finished_at),
+        "duration_ms": said.duration_ms,
+        "exit_code": said.exit_code,
+        "output": None if entry.without_output else said.output,
+        "error": None if entry.without_output else said.error,
+        "retry_in_s": said.retry_in_s,
+        "result": result,
+    }
+
+
+# ── JSON → values ────────────────────────────────────────────────────────────
+
+
+def hello_reply(body: Body) -> HelloReply:
+    """Of an accepted hello."""
+    return HelloReply(
+        epoch=_int(body["epoch"]),
+        role=str(body["role"]),
+        schema_version=_int(body["schema_version"]),
+        server_time=_instant(body["server_time"]),
+        claim_seq=_int(body.get("claim_seq") or 0),
+        requeued=_uuids(body.get("requeued")),
+        lost=_uuids(body.get("lost")),
+    )
+
+
+def beat_reply(body: Body) -> BeatReply:
+    """News of a beat."""
+    return BeatReply(
+        server_time=_instant(body["server_time"]),
+        cancelled=_uuids(body["cancelled"]),
+        lost=_uuids(body["lost"]),
+        due=_int(body["due"]),
+        next_due_at=_maybe_instant(body.get("next_due_at")),
+        pause=_pause(body.get("paused")),
+    )
+
+
+def claimed(body: Body) -> Claimed:
+    """Requests that are ours now."""
+    return Claimed(
+        server_time=_instant(body["server_time"]),
+        requests=tuple(_request(row) for row in body["rows"]),
+        due=_int(body.get("due") or 0),
+        next_due_at=_maybe_instant(body.get("next_due_at")),
+    )
+
+
+def mirror_reply(body: Body) -> MirrorReply:
+    """Counts of a sync; an ignored one counts nothing."""
+    return MirrorReply(
+        server_time=_instant(body["server_time"]),
+        upserted=_int(body.get("upserted") or 0),
+        removed=_int(body.get("removed") or 0),
+        touched=_int(body.get("touched") or 0),
+        refused={str(each["job_id"]): str(each["agent_id"]) for each in body.get("refused") or ()},
+    )
+
+
+def verdicts(body: Body, entries: Sequence[OutboxEntry]) -> dict[int, Verdict]:
+    """One answer per entry, by seq; answers come in the order of the reports and name their run."""
+    found: dict[int, Verdict] = {}
+    for entry, answer in zip(entries, body["results"], strict=True):
+        run_id = UUID(answer["run_id"])
+        if run_id != entry.report.run_id:
+            raise ValueError(f"the answer names run {run_id}, the report {entry.report.run_id}")
+        found[entry.seq] = Verdict(run_id=run_id, kind=VerdictKind(answer["outcome"]), why=answer.get("why"))
+    return found
+
+
+def _request(row: Body) -> Request:
+    requested_by = row.get("requested_by")
+    return Request(
+        id=UUID(row["id"]),
+        job_id=str(row["job_id"]),
+        claims=_int(row["claims"]),
+        attempts=_int(row["attempts"]),
+        max_attempts=_int(row["max_attempts"]),
+        payload=row.get("payload"),
+        requested_by=None if requested_by is None else str(requested_by),
+        requested_at=_maybe_instant(row.get("requested_at")),
+        run_at=_maybe_instant(row.get("run_at")),
+    )
+
+
+def _pause(body: Body | None) -> Pause | None:
+    if body is None:
+        return None
+    mode: Literal["all", "schedule"] = "schedule" if body["mode"] == "schedule" else "all"
+    return Pause(mode=mode, until=_maybe_instant(body.get("until")))
+
+
+def _uuids(values: Sequence[str] | None) -> tuple[UUID, ...]:
+    return tuple(UUID(value) for value in values or ())
+
+
+def _int(value: Json) -> int:
+    """Integers only: a bool or a fraction means that we misread the answer."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{value!r} is not an integer")
+    return value
+
+
+def _maybe_instant(value: str | None) -> datetime | None:
+    return None if value is None else _instant(value)
+
+
+def _instant(value: str) -> datetime:
+    at = datetime.fromisoformat(value)
+    if at.tzinfo is None:
+        raise ValueError(f"{value!r} has no offset")
+    return at
