@@ -1,0 +1,163 @@
+"""The Realtime server's ordinary connections to Postgres: installing functions, checking bindings, fanning out.
+
+What clients sent travels as parameters only; see functions.sql.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+import psycopg
+import structlog
+from psycopg.rows import class_row
+from psycopg_pool import AsyncConnectionPool
+
+from agent.errors import StackError
+from agent.localstack.realtime.bindings import Binding
+from agent.localstack.realtime.pgoutput import Change
+from agent.model.value import Json
+
+PUBLICATION = "supabase_realtime"
+_LOG = structlog.get_logger()
+
+_SETTINGS = """
+set timezone = 'UTC'; set datestyle = 'ISO'; set intervalstyle = 'postgres'; set statement_timeout = '15s';
+set application_name = 'cronmirror realtime'
+"""
+_CHECK = "select realtime_local.check_binding(%s, %s, %s, %s::jsonb, %s::text[])"
+_FAN_OUT = "select * from realtime_local.fan_out(%s::jsonb, %s::jsonb)"
+
+
+class SubscriptionRefused(Exception):
+    """Postgres knows no such table or column, or refuses the filter; the message is sent to the client."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Payload:
+    """What one change means to some audiences. `record`, `columns` and `old_record` are JSON texts."""
+
+    change: int
+    """Index in the batch."""
+    audiences: list[int]
+    record: str
+    columns: str
+    old_record: str
+    errors: list[str] | None
+
+
+class Database:
+    """A small pool that outlives restarts of Postgres: a broken connection is replaced when it is next needed."""
+
+    def __init__(self, dsn: str) -> None:
+        self._pool = AsyncConnectionPool(
+            dsn,
+            min_size=1,
+            max_size=4,
+            open=False,
+            timeout=10,
+            name="realtime",
+            kwargs={"autocommit": True},
+            configure=_configure,
+            check=AsyncConnectionPool.check_connection,
+        )
+
+    async def open(self) -> None:
+        """Connect and install the functions. StackError when Postgres cannot be used for a change feed."""
+        functions = resources.files(__package__).joinpath("functions.sql").read_text("utf-8")
+        try:
+            await self._pool.open(wait=True, timeout=15)
+            async with self._pool.connection() as connection:
+                await _require_logical_wal(connection)
+                async with connection.transaction():
+                    await connection.execute("select pg_advisory_xact_lock(hashtext('realtime_local'))")
+                    await connection.execute(functions.encode())
+        except psycopg.Error as err:
+            await self._pool.close()
+            raise StackError(
+                f"the Realtime server cannot use Postgres: {str(err).strip()}",
+                hint="It needs a reachable database and a superuser.",
+            ) from err
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._pool.close()
+
+    async def check(self, role: str, bindings: Sequence[Binding]) -> None:
+        """Raise SubscriptionRefused for the first binding that cannot work; psycopg.OperationalError: try later."""
+        async with self._pool.connection() as connection:
+            for binding in bindings:
+                filters = json.dumps([each.as_json() for each in binding.filters])
+                select = None if binding.select is None else list(binding.select)
+                try:
+                    cursor = await connection.execute(_CHECK, (role, binding.schema, binding.table, filters, select))
+                    found = await cursor.fetchone()
+                except psycopg.OperationalError:
+                    raise
+                except psycopg.Error as err:
+                    raise SubscriptionRefused(
+                        "Unable to subscribe to changes with given parameters. An exception happened so please "
+                        f"check your connect parameters: [{binding}]. Exception: {_exception(err)}"
+                    ) from err
+                if found == (0,):
+                    raise SubscriptionRefused(
+                        "Unable to subscribe to changes with given parameters. Please check Realtime is enabled "
+                        f"for the given connect parameters: [{binding}]"
+                    )
+
+    async def fan_out(self, changes: Sequence[Change], audiences: Sequence[Json]) -> list[Payload]:
+        """What to send to whom; one round trip. Never raises psycopg errors: a batch that fails is logged and lost."""
+        parameters = (json.dumps([_change(each) for each in changes]), json.dumps(audiences))
+        try:
+            async with (
+                self._pool.connection() as connection,
+                connection.cursor(row_factory=class_row(Payload)) as cursor,
+            ):
+                await cursor.execute(_FAN_OUT, parameters)
+                return await cursor.fetchall()
+        except psycopg.Error as err:
+            table = changes[0].relation.table
+            _LOG.warning("changes were not delivered", table=table, changes=len(changes), error=str(err).strip())
+            return []
+
+
+async def _configure(connection: psycopg.AsyncConnection[object]) -> None:
+    connection.add_notice_handler(_notice)
+    await connection.execute(_SETTINGS.encode())
+
+
+def _notice(diagnostic: psycopg.errors.Diagnostic) -> None:
+    if diagnostic.severity_nonlocalized == "WARNING":
+        _LOG.warning("Postgres could not tell a change to somebody", reason=diagnostic.message_primary)
+
+
+async def _require_logical_wal(connection: psycopg.AsyncConnection[object]) -> None:
+    cursor = await connection.execute("select current_setting('wal_level')")
+    level = await cursor.fetchone()
+    if level != ("logical",):
+        raise StackError(
+            f"Postgres runs with wal_level={level}: the change feed needs wal_level=logical",
+            hint="Set `wal_level = logical` in postgresql.conf and restart Postgres.",
+        )
+
+
+def _change(change: Change) -> Json:
+    return {
+        "xid": change.xid,
+        "relation": change.relation.oid,
+        "action": change.action,
+        "new": change.new,
+        "old": change.old,
+        "types": {column.name: str(column.type_oid) for column in change.relation.columns},
+        "oversized": change.oversized,
+    }
+
+
+def _exception(err: psycopg.Error) -> str:
+    """`ERROR P0001 (raise_exception) invalid column for filter x`, as the genuine server's driver says it."""
+    condition = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(err).__name__).lower()
+    message = err.diag.message_primary or str(err)
+    return f"ERROR {err.sqlstate or 'XX000'} ({condition}) {message}"

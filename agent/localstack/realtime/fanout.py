@@ -1,0 +1,102 @@
+"""From decoded changes to frames: asks Postgres once per batch who may see what, then queues it to each channel.
+
+Subscribers with the same role, claims, filters and columns are one audience: they are asked about once.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+
+from agent.localstack.realtime.bindings import Binding
+from agent.localstack.realtime.database import Database, Payload
+from agent.localstack.realtime.frames import ordered
+from agent.localstack.realtime.hub import Hub, Listener
+from agent.localstack.realtime.pgoutput import Change
+from agent.model.value import Json
+
+BATCH = 64
+"""Changes per call: enough to make a bulk insert cheap, few enough that the first is not kept waiting."""
+
+
+@dataclass(kw_only=True)
+class _Audiences:
+    """Who listens to one table and action, grouped."""
+
+    described: list[Json] = field(default_factory=list)
+    members: list[list[tuple[Listener, Binding]]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, listeners: Iterator[tuple[Listener, Binding]]) -> _Audiences:
+        groups: dict[object, list[tuple[Listener, Binding]]] = defaultdict(list)
+        for channel, binding in listeners:
+            identity = channel.identity
+            groups[identity.role, identity.claims_text, binding.filters, binding.select].append((channel, binding))
+        audiences = cls()
+        for nth, members in enumerate(groups.values()):
+            channel, binding = members[0]
+            audiences.members.append(members)
+            audiences.described.append(
+                {
+                    "nth": nth,
+                    "role": channel.identity.role,
+                    "claims": channel.identity.claims_text,
+                    "filters": [each.as_json() for each in binding.filters],
+                    "select": None if binding.select is None else list(binding.select),
+                }
+            )
+        return audiences
+
+
+class FanOut:
+    """Delivers changes in the order of their commits."""
+
+    def __init__(self, hub: Hub, database: Database) -> None:
+        self._hub = hub
+        self._database = database
+
+    async def deliver(self, changes: Sequence[Change]) -> None:
+        """Returns when every frame is queued (not yet sent)."""
+        for (relation, action), group in groupby(changes, key=lambda change: (change.relation, change.action)):
+            batch = list(group)
+            for start in range(0, len(batch), BATCH):
+                audiences = _Audiences.of(self._hub.listeners(relation.schema, relation.table, action))
+                if audiences.members:
+                    await self._deliver_batch(batch[start : start + BATCH], audiences)
+
+    async def _deliver_batch(self, changes: Sequence[Change], audiences: _Audiences) -> None:
+        for payload in await self._database.fan_out(changes, audiences.described):
+            data = change_data(changes[payload.change], payload)
+            ids: dict[Listener, list[int]] = defaultdict(list)
+            for nth in sorted(payload.audiences):
+                for channel, binding in audiences.members[nth]:
+                    ids[channel].append(binding.id)
+            for channel, matched in ids.items():
+                channel.send_change(data, matched)
+
+
+def change_data(change: Change, payload: Payload) -> str:
+    """The `data` of a `postgres_changes` frame, keys in the genuine order for each kind of change."""
+    refused = payload.columns == "[]" and bool(payload.errors)
+    parts = {
+        "table": ordered(change.relation.table),
+        "type": ordered(change.action),
+        "record": payload.record,
+        "columns": payload.columns,
+        "errors": ordered(payload.errors),
+        "schema": ordered(change.relation.schema),
+        "commit_timestamp": "null" if refused else ordered(_milliseconds(change.committed_at)),
+        "old_record": payload.old_record,
+    }
+    if change.action == "INSERT":
+        del parts["old_record"]
+    elif change.action == "DELETE":
+        del parts["record"]
+    return "{" + ",".join(f'"{key}":{value}' for key, value in parts.items()) + "}"
+
+
+def _milliseconds(instant: datetime) -> str:
+    return f"{instant:%Y-%m-%dT%H:%M:%S}.{instant.microsecond // 1000:03d}Z"

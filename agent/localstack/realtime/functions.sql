@@ -1,0 +1,401 @@
+-- What the Realtime server runs inside Postgres. Installed at every start; safe to run again.
+--
+-- The schema is private: nobody but the superuser may use it. Every function pins an empty search path, names from the
+-- catalog are quoted with %I, and what a subscriber sent reaches SQL only as a parameter. Subscribers' filters and the
+-- tables' policies are evaluated as the subscriber's role, so an operator or function that such a role might plant in
+-- `public` runs with that role's rights and no others.
+
+create schema if not exists realtime_local;
+revoke all on schema realtime_local from public;
+
+-- The qualified name of a type. Not `regtype::text`: a bare "character" means one character, pg_catalog.bpchar does not.
+create or replace function realtime_local.type_name(p_type oid) returns text
+language sql stable set search_path = '' as $$
+    select format('%I.%I', n.nspname, t.typname)
+    from pg_catalog.pg_type t
+    join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+    where t.oid = p_type
+$$;
+
+-- {column: type oid} of a table as it is now.
+create or replace function realtime_local.column_types(p_relation oid) returns jsonb
+language sql stable set search_path = '' as $$
+    select coalesce(jsonb_object_agg(a.attname, a.atttypid::text), '{}')
+    from pg_catalog.pg_attribute a
+    where a.attrelid = p_relation and a.attnum > 0 and not a.attisdropped
+$$;
+
+-- Names of the primary key's columns; empty without one.
+create or replace function realtime_local.key_columns(p_relation oid) returns text[]
+language sql stable set search_path = '' as $$
+    select coalesce(array_agg(a.attname::text), '{}')
+    from pg_catalog.pg_index i
+    join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey)
+    where i.indrelid = p_relation and i.indisprimary
+$$;
+
+-- Names of the columns that a role may SELECT.
+create or replace function realtime_local.readable_columns(p_relation oid, p_role text) returns text[]
+language sql stable set search_path = '' as $$
+    select coalesce(array_agg(a.attname::text), '{}')
+    from pg_catalog.pg_attribute a
+    join pg_catalog.pg_class c on c.oid = a.attrelid
+    where a.attrelid = p_relation and a.attnum > 0 and not a.attisdropped
+      and pg_catalog.has_schema_privilege(p_role, c.relnamespace, 'USAGE')
+      and pg_catalog.has_column_privilege(p_role, p_relation, a.attnum, 'SELECT')
+$$;
+
+-- A row of texts, as Postgres writes them, to a row of JSON values. bytea comes as bare hex.
+create or replace function realtime_local.cast_row(p_row jsonb, p_types jsonb) returns jsonb
+language plpgsql stable set search_path = '' as $$
+declare
+    v_items text;
+    v_cast jsonb;
+begin
+    select string_agg(
+        case
+            when p_types ->> c.name = '17' then format('(%L, to_jsonb(substr($1 ->> %L::text, 3)))', c.name, c.name)
+            else format(
+                '(%L, to_jsonb(($1 ->> %L::text)::%s))', c.name, c.name,
+                realtime_local.type_name((p_types ->> c.name)::oid)
+            )
+        end,
+        ', '
+    )
+    into v_items
+    from jsonb_object_keys(p_row) as c (name);
+    if v_items is null then
+        return '{}';
+    end if;
+    execute 'select jsonb_object_agg(v.key, v.value) from (values ' || v_items || ') as v (key, value)'
+    into v_cast using p_row;
+    return v_cast;
+end
+$$;
+
+-- Those fields of a row that may be shown. Of an oversized row, only what fits into 64 bytes.
+create or replace function realtime_local.pick(p_row jsonb, p_names text[], p_oversized boolean) returns text
+language sql stable set search_path = '' as $$
+    select coalesce(jsonb_object_agg(f.key, f.value), '{}')::text
+    from jsonb_each(p_row) as f
+    where f.key = any (p_names)
+      and (not p_oversized or (f.value <> 'null' and octet_length(f.value::text) <= 64))
+$$;
+
+-- [{name, type}] of the named columns, in table order.
+create or replace function realtime_local.describe(p_relation oid, p_names text[]) returns text
+language sql stable set search_path = '' as $$
+    select coalesce(
+        jsonb_agg(jsonb_build_object('name', a.attname, 'type', t.typname) order by a.attnum), '[]'
+    )::text
+    from pg_catalog.pg_attribute a
+    join pg_catalog.pg_type t on t.oid = a.atttypid
+    where a.attrelid = p_relation and a.attnum > 0 and a.attname = any (p_names)
+$$;
+
+-- The SQL of one filter over $1 (the row) and $2 (the filters), of which it is number p_nth. Null: unknown operator.
+create or replace function realtime_local.filter_test(p_filter jsonb, p_nth bigint, p_type oid) returns text
+language plpgsql stable set search_path = '' as $$
+declare
+    v_type text = realtime_local.type_name(p_type);
+    v_left text = format('($1 ->> %L::text)::%s', p_filter ->> 'column', v_type);
+    v_right text = format('($2 -> %s ->> ''value'')', p_nth);
+    v_op text = p_filter ->> 'op';
+    v_symbol text = case v_op
+        when 'eq' then '=' when 'neq' then '<>' when 'lt' then '<' when 'lte' then '<=' when 'gt' then '>'
+        when 'gte' then '>=' when 'like' then 'like' when 'ilike' then 'ilike' when 'isdistinct' then 'is distinct from'
+    end;
+    v_test text;
+begin
+    if v_symbol is not null then
+        v_test = format('%s %s %s::%s', v_left, v_symbol, v_right, v_type);
+    elsif v_op = 'in' then
+        v_test = format(
+            '%s = any (%s::%s)', v_left, v_right,
+            (select realtime_local.type_name(t.typarray) from pg_catalog.pg_type t where t.oid = p_type)
+        );
+    elsif v_op = 'is' and p_filter ->> 'value' in ('null', 'true', 'false', 'unknown') then
+        v_test = v_left || ' is ' || (p_filter ->> 'value');
+    end if;
+    return format(
+        case when (p_filter ->> 'negate')::boolean then 'coalesce(not (%s), false)' else 'coalesce(%s, false)' end, v_test
+    );
+end
+$$;
+
+-- Evaluate a condition over $1 and $2 as a subscriber.
+create or replace function realtime_local.holds_for(
+    p_role text, p_claims text, p_condition text, p_row jsonb, p_filters jsonb
+) returns boolean
+language plpgsql volatile set search_path = '' as $$
+declare
+    v_holds boolean;
+begin
+    if p_role not in ('anon', 'authenticated', 'service_role') then
+        raise exception 'role % is not a subscriber''s role', p_role;
+    end if;
+    perform
+        pg_catalog.set_config('request.jwt.claims', p_claims, true),
+        pg_catalog.set_config('search_path', 'public, extensions', true),
+        pg_catalog.set_config('role', p_role, true);
+    execute 'select ' || p_condition into v_holds using p_row, p_filters;
+    perform
+        pg_catalog.set_config('role', 'none', true),
+        pg_catalog.set_config('search_path', '', true),
+        pg_catalog.set_config('request.jwt.claims', '', true);
+    return coalesce(v_holds, false);
+end
+$$;
+
+-- Does an audience {role, claims, filters} see the row? Filters that name a column which is not in the row, or which
+-- the role may not read, hide it. p_keys (null: no policies to ask) finds the live row. Null: a policy or filter failed.
+create or replace function realtime_local.sees(
+    p_audience jsonb, p_relation regclass, p_row jsonb, p_types jsonb, p_readable text[], p_keys text[]
+) returns boolean
+language plpgsql volatile set search_path = '' as $$
+declare
+    v_filters jsonb = p_audience -> 'filters';
+    v_tests text[];
+begin
+    if exists (
+        select from jsonb_array_elements(v_filters) as f
+        where not (p_row ? (f ->> 'column') and f ->> 'column' = any (p_readable))
+    ) then
+        return false;
+    end if;
+    select array_agg(
+        realtime_local.filter_test(f.value, f.ordinality - 1, (p_types ->> (f.value ->> 'column'))::oid)
+    )
+    into v_tests
+    from jsonb_array_elements(v_filters) with ordinality as f;
+    if p_keys is not null then
+        v_tests = v_tests || format(
+            'exists (select from %s where %s)', p_relation,
+            (
+                select string_agg(
+                    format('%I = ($1 ->> %L::text)::%s', k, k, realtime_local.type_name((p_types ->> k)::oid)), ' and '
+                )
+                from unnest(p_keys) as k
+            )
+        );
+    end if;
+    if v_tests is null then
+        return true;
+    end if;
+    return realtime_local.holds_for(
+        p_audience ->> 'role', p_audience ->> 'claims', array_to_string(v_tests, ' and '), p_row, v_filters
+    );
+exception when others then
+    raise warning 'a policy or filter of % failed: %', p_relation, sqlerrm;
+    return null;
+end
+$$;
+
+-- A change can be decoded a moment before its transaction is visible: wait for it, at most five seconds.
+create or replace function realtime_local.await_visible(p_xid bigint) returns void
+language plpgsql volatile set search_path = '' as $$
+declare
+    v_next bigint = pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
+    v_full bigint = (v_next & ~4294967295) + p_xid;
+    v_end timestamptz = clock_timestamp() + interval '5 seconds';
+begin
+    if v_full >= v_next then
+        v_full = v_full - 4294967296;
+    end if;
+    while not pg_visible_in_snapshot(v_full::text::xid8, pg_current_snapshot()) and clock_timestamp() < v_end loop
+        perform pg_sleep(0.0005);
+    end loop;
+end
+$$;
+
+-- One change {relation, action, new, old, types, oversized} to whom it concerns: one row per payload.
+-- `new` and `old` are {column: text}; `old` holds the replica identity. Audiences: [{nth, role, claims, filters, select}].
+create or replace function realtime_local.payloads(p_change jsonb, p_audiences jsonb)
+returns table (audiences int[], record text, columns text, old_record text, errors text[])
+language plpgsql volatile set search_path = '' as $$
+declare
+    v_relation regclass;
+    v_rls boolean;
+    v_deleted boolean = p_change ->> 'action' = 'DELETE';
+    v_oversized boolean = (p_change ->> 'oversized')::boolean;
+    v_row jsonb = p_change -> case when v_deleted then 'old' else 'new' end;
+    v_record jsonb;
+    v_old jsonb;
+    v_keys text[];
+    v_role text;
+    v_select jsonb;
+    v_readable text[];
+    v_shown text[];
+    v_verdicts jsonb;
+begin
+    select c.oid, c.relrowsecurity into v_relation, v_rls
+    from pg_catalog.pg_class c where c.oid = (p_change ->> 'relation')::oid;
+    if not found then
+        return;
+    end if;
+    v_keys = realtime_local.key_columns(v_relation);
+    v_old = realtime_local.cast_row(p_change -> 'old', p_change -> 'types');
+    if not v_deleted then
+        -- A large value that an UPDATE did not touch is absent from the new row; the old one may have it.
+        v_record = realtime_local.cast_row((p_change -> 'old') || v_row, p_change -> 'types');
+    end if;
+    for v_role in select distinct a ->> 'role' from jsonb_array_elements(p_audiences) as a loop
+        v_readable = realtime_local.readable_columns(v_relation, v_role);
+        record = '{}';
+        columns = '[]';
+        old_record = '{}';
+        if not v_deleted and (v_keys = '{}' or not v_keys <@ v_readable) then
+            errors = array[
+                case when v_keys = '{}' then 'Error 400: Bad Request, no primary key' else 'Error 401: Unauthorized' end
+            ];
+            select array_agg((a ->> 'nth')::int) into audiences
+            from jsonb_array_elements(p_audiences) as a where a ->> 'role' = v_role;
+            return next;
+            continue;
+        end if;
+        select jsonb_agg(
+            a || jsonb_build_object('sees', realtime_local.sees(
+                a, v_relation, v_row, p_change -> 'types', v_readable, case when v_rls and not v_deleted then v_keys end
+            ))
+        )
+        into v_verdicts
+        from jsonb_array_elements(p_audiences) as a where a ->> 'role' = v_role;
+        for v_select, audiences in
+            select a -> 'select', array_agg((a ->> 'nth')::int)
+            from jsonb_array_elements(v_verdicts) as a where (a ->> 'sees')::boolean group by 1
+        loop
+            select coalesce(array_agg(n), '{}') into v_shown
+            from unnest(v_readable) as n where v_select = 'null' or v_select ? n or n = any (v_keys);
+            columns = realtime_local.describe(v_relation, v_shown);
+            record = realtime_local.pick(v_record, v_shown, v_oversized);
+            if v_deleted and v_rls then -- nobody can be asked any more who may see the row: its key alone
+                v_shown = array(select n from unnest(v_shown) as n where n = any (v_keys));
+            end if;
+            old_record = realtime_local.pick(v_old, v_shown, v_oversized);
+            errors = case when v_oversized then array['Error 413: Payload Too Large'] end;
+            return next;
+        end loop;
+        select array_agg((a ->> 'nth')::int) into audiences
+        from jsonb_array_elements(v_verdicts) as a where a ->> 'sees' is null;
+        if audiences is not null then
+            record = '{}';
+            columns = '[]';
+            old_record = '{}';
+            errors = array['Error 500: Internal Server Error, RLS policy evaluation failed'];
+            return next;
+        end if;
+    end loop;
+end
+$$;
+
+-- A batch of changes to the same audiences. A change that fails (its table or a type was dropped meanwhile) is left out.
+create or replace function realtime_local.fan_out(p_changes jsonb, p_audiences jsonb)
+returns table (change int, audiences int[], record text, columns text, old_record text, errors text[])
+language plpgsql volatile set search_path = '' as $$
+declare
+    v_change jsonb;
+begin
+    change = -1;
+    for v_change in select c from jsonb_array_elements(p_changes) as c loop
+        change = change + 1;
+        perform realtime_local.await_visible((v_change ->> 'xid')::bigint);
+        begin
+            for audiences, record, columns, old_record, errors in
+                select p.* from realtime_local.payloads(v_change, p_audiences) as p
+            loop
+                return next;
+            end loop;
+        exception when others then
+            raise warning 'a change of relation % could not be told: %', v_change ->> 'relation', sqlerrm;
+        end;
+    end loop;
+end
+$$;
+
+-- How many published tables a binding names. Raises what the genuine server raises for a bad filter or selection.
+create or replace function realtime_local.check_binding(
+    p_role text, p_schema text, p_table text, p_filters jsonb, p_select text[]
+) returns int
+language plpgsql volatile set search_path = '' as $$
+declare
+    v_tables int = 0;
+    v_relation regclass;
+    v_readable text[];
+    v_types jsonb;
+    v_filter jsonb;
+    v_name text;
+begin
+    for v_relation in
+        select format('%I.%I', p.schemaname, p.tablename)::regclass
+        from pg_catalog.pg_publication_tables p
+        where p.pubname = 'supabase_realtime'
+          and p_schema in ('*', p.schemaname) and p_table in ('*', p.tablename)
+    loop
+        v_tables = v_tables + 1;
+        v_readable = realtime_local.readable_columns(v_relation, p_role);
+        v_types = realtime_local.column_types(v_relation);
+        for v_filter in select f from jsonb_array_elements(p_filters) as f loop
+            v_name = v_filter ->> 'column';
+            if not v_name = any (v_readable) then
+                raise exception 'invalid column for filter %', v_name;
+            end if;
+            perform realtime_local.check_filter(p_role, v_filter, (v_types ->> v_name)::oid);
+        end loop;
+        foreach v_name in array coalesce(p_select, '{}') loop
+            if not v_name = any (v_readable) then
+                raise exception 'invalid column for select %', v_name;
+            end if;
+        end loop;
+    end loop;
+    return v_tables;
+end
+$$;
+
+-- Raise unless the filter's value fits the column's type and the operator exists for it.
+create or replace function realtime_local.check_filter(p_role text, p_filter jsonb, p_type oid) returns void
+language plpgsql volatile set search_path = '' as $$
+declare
+    v_op text = p_filter ->> 'op';
+    v_value text = p_filter ->> 'value';
+    v_type regtype = p_type::regtype;
+    v_values int;
+begin
+    if v_op = 'in' then
+        execute format(
+            'select cardinality($1::%s)',
+            (select realtime_local.type_name(t.typarray) from pg_catalog.pg_type t where t.oid = p_type)
+        ) into v_values using v_value;
+        if v_values > 100 then
+            raise exception 'too many values for `in` filter. Maximum 100';
+        end if;
+    elsif v_op = 'is' then
+        if v_value not in ('null', 'true', 'false', 'unknown') then
+            raise exception 'invalid value for is filter: must be null, true, false, or unknown';
+        elsif v_value <> 'null' and v_type <> 'boolean'::regtype then
+            raise exception 'is % filter requires a boolean column, got %', v_value, v_type;
+        end if;
+    elsif v_op not in ('like', 'ilike') then
+        execute format('select $1::%s', realtime_local.type_name(p_type)) using v_value;
+    end if;
+    begin
+        perform realtime_local.holds_for(
+            p_role, '{}', realtime_local.filter_test(p_filter, 0, p_type),
+            jsonb_build_object(p_filter ->> 'column', case when v_op in ('in', 'is') then null else v_value end),
+            jsonb_build_array(p_filter)
+        );
+    exception when others then
+        raise exception 'operator % is not supported on column % of type %: %', v_op, p_filter ->> 'column', v_type, sqlerrm;
+    end;
+end
+$$;
+
+-- The publication that Supabase projects are born with.
+do $$
+begin
+    if not exists (select from pg_catalog.pg_publication where pubname = 'supabase_realtime') then
+        create publication supabase_realtime;
+    end if;
+exception when duplicate_object then
+    null;
+end
+$$;
