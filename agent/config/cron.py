@@ -1,0 +1,72 @@
+"""Is this a cron expression that ever fires? A check of what is written; when it fires is schedule/timetable.py's.
+
+Five fields, six with seconds first, or an alias. DESIGN §4.8: Vixie's day rule (`implement_cron_bug`), naive times,
+no `R` and `H`.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+from croniter import CroniterBadDateError, CroniterError, croniter
+
+ALIASES = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
+STARTUP = "@startup"
+FIELDS = ("minute", "hour", "day of month", "month", "day of week")
+
+_LONGEST = 500
+_YEARS = 5
+_FROM = datetime(2023, 3, 1)  # noqa: DTZ001  # naive on purpose: croniter misreads aware ones (DESIGN §4.8)
+"""Any date does; from this one the leap day of 2024 is near."""
+_RANDOM = re.compile(r"(?<![A-Za-z])[RrHh](?![A-Za-z])")
+_PERIOD = re.compile(r"(?:@?every\s+)?([0-9]+\s?(?:ms|[smhdw]))")
+
+
+def cron_fault(expr: str) -> str | None:
+    """None when `expr` is a schedule that fires, else what is wrong with it and what to do (without the expression)."""
+    text = expr.strip()
+    if text.lower() in ALIASES or text == STARTUP:
+        return None
+    fields = text.split()
+    if text.startswith("@") or len(fields) not in (5, 6):
+        return _not_fields(text, len(fields))
+    if len(text) > _LONGEST:
+        return f"is longer than {_LONGEST} characters"
+    if _RANDOM.search(text):
+        return "`R` and `H` (random fields) are not supported; write the number itself"
+    return _never(text)
+
+
+def _not_fields(text: str, count: int) -> str:
+    if text.lower() == "@reboot":
+        return f'is not known here; write "{STARTUP}" for once at the start of the agent'
+    period = _PERIOD.fullmatch(text.lower())
+    if period:
+        return f"is not a cron expression; write `every: {period[1].replace(' ', '')}` instead of `schedule:`"
+    if text.startswith("@"):
+        return f"is not an alias; there are {', '.join((*ALIASES, STARTUP))}"
+    return f"has {count} fields; write 5 ({', '.join(FIELDS)}) or 6 (seconds first)"
+
+
+def _never(text: str) -> str | None:
+    try:
+        croniter(
+            text, _FROM, second_at_beginning=True, implement_cron_bug=True, max_years_between_matches=_YEARS
+        ).get_next(datetime)
+    except CroniterBadDateError:
+        return f"never fires within {_YEARS} years; is there such a day?"
+    except (CroniterError, ValueError, KeyError) as err:
+        return f"is not a cron expression{_which_field(text, str(err))}"
+    return None
+
+
+def _which_field(text: str, message: str) -> str:
+    """Croniter says `[60 * * * *] is not acceptable, out of range`; say which of the fields it is."""
+    names = FIELDS if len(text.split()) == len(FIELDS) else ("second", *FIELDS)
+    for position, (name, value) in enumerate(zip(names, text.split(), strict=True)):
+        alone = ["*"] * len(names)
+        alone[position] = value
+        if not croniter.is_valid(" ".join(alone), second_at_beginning=True):
+            return f": `{value}` is no {name}"
+    return f": {message.rsplit(']', maxsplit=1)[-1].strip()}"

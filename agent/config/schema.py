@@ -1,0 +1,252 @@
+"""Every key of the YAML: description, type, default and example, in one place.
+
+From here come the errors, the JSON Schema for editors and docs/config.md. What depends on two keys at once is in
+rules.py; what a value means to the agent is in build.py.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from agent.config.fields import (
+    Argv,
+    Cron,
+    Duration,
+    Folder,
+    Id,
+    Instant,
+    Line,
+    Prose,
+    Script,
+    Secret,
+    Size,
+    Texts,
+    VariableName,
+    VariableValue,
+    Word,
+    Zone,
+)
+from agent.model import CatchUp, Json, Overlap, Reason
+
+RETRY_REASONS = (Reason.EXIT_CODE, Reason.TIMEOUT, Reason.SIGNAL, Reason.SPAWN_FAILED, Reason.LOST)
+
+_OVERLAPS = tuple(each.value for each in Overlap)
+_CATCH_UPS = tuple(each.value for each in CatchUp)
+
+Period = Annotated[float, Duration("1s")]
+Timeout = Annotated[float, Duration("100ms", "30d")]
+Grace = Annotated[float, Duration("0s", "10m")]
+Window = Annotated[float, Duration("0s", "31d")]
+Output = Annotated[int, Size(1024, 1024 * 1024)]
+Env = dict[Annotated[str, VariableName()], Annotated[str, VariableValue()]]
+
+
+class Part(BaseModel):
+    """A mapping of the YAML: unknown keys are faults, and faults never show values."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_written(cls, data: Any) -> Any:
+        """A key with nothing behind it counts as not written."""
+        if not isinstance(data, dict):
+            return data
+        return {name: value for name, value in data.items() if value is not None or name not in cls.model_fields}
+
+
+def option(description: str, *, example: Json, default: Any = None) -> Any:
+    """An optional key. `default` is written as in the YAML; None: nothing."""
+    return Field(default=default, description=description, examples=[example])
+
+
+class Agent(Part):
+    """Who this agent is."""
+
+    id: Annotated[str, Id()] | None = option(
+        "Stable id of this agent within the project. Without it one is made from the host name, once, and kept.",
+        example="mac-mini",
+    )
+    name: Annotated[str, Line(100)] | None = option("Name for people. Default: the id.", example="Mac mini, cellar")
+
+
+class Supabase(Part):
+    """The Supabase project to talk to. `check` and `exec` do without; `run` needs it."""
+
+    url: Annotated[str, Line()] = Field(
+        description="The project's URL, without a path.", examples=["https://your-project.supabase.co"]
+    )
+    key: Annotated[str, Secret()] | None = option(
+        "Publishable (anon) key. A secret or service key works but can do everything, so it is warned about.",
+        example="${SUPABASE_PUBLISHABLE_KEY}",
+    )
+    email: Annotated[str, Line()] | None = option(
+        "This agent's own user in Supabase Auth. Without it: the session stored by `cronmirror login`.",
+        example="mac-mini@example.com",
+    )
+    password: Annotated[str, Secret()] | None = option(
+        "That user's password. Without it: the session stored by `cronmirror login`.",
+        example="${CRONMIRROR_PASSWORD}",
+    )
+
+
+class Sync(Part):
+    """How often Supabase is talked to. The heartbeat is fixed (15 s)."""
+
+    mirror_every: Annotated[float, Duration("30s", "60s")] = option(
+        "How often jobs are mirrored into `cron_mirror`.", default="45s", example="45s"
+    )
+    poll_every: Annotated[float, Duration("1s", "1d")] = option(
+        "How often requests are polled while Realtime is down.", default="15s", example="15s"
+    )
+
+
+class Limits(Part):
+    """What the agent allows itself."""
+
+    concurrency: Annotated[int, Field(ge=1, le=256)] = option(
+        "How many runs at the same time, over all jobs.", default=4, example=4
+    )
+    output: Output = option(
+        "How much is kept of each of stdout and stderr, half from the beginning and half from the end.",
+        default="64KiB",
+        example="64KiB",
+    )
+
+
+class Dst(Part):
+    """What a cron schedule does when clocks are changed. Only schedules at fixed hours are concerned."""
+
+    gap: Annotated[str, Word(("run_after", "skip"))] | None = option(
+        "For a time that does not exist that day. Default: `run_after`, at the first instant after the gap.",
+        example="run_after",
+    )
+    fold: Annotated[str, Word(("once", "twice"))] | None = option(
+        "For a time that comes twice that day. Default: `once`, the first.", example="once"
+    )
+
+
+class Retry(Part):
+    """Whether a failed run is tried again, with `min(cap, base·2^(n-1))` and full jitter in between."""
+
+    max_attempts: Annotated[int, Field(ge=1, le=100)] | None = option(
+        "Attempts in all. Default: 1, a run that began is never begun again.", example=3
+    )
+    on: list[Annotated[str, Word(tuple(each.value for each in RETRY_REASONS))]] | None = option(
+        "After which failures. Default: `[exit_code, timeout]`.", example=["exit_code", "timeout"]
+    )
+    base: Annotated[float, Duration("0s", "1d")] | None = option("First wait. Default: `30s`.", example="30s")
+    cap: Annotated[float, Duration("0s", "7d")] | None = option("Longest wait. Default: `1h`.", example="1h")
+
+
+class Defaults(Part):
+    """What holds for every job that does not say otherwise."""
+
+    timezone: Annotated[str, Zone()] | None = option(
+        "In which cron expressions and `at` are read. Default: the machine's zone.", example="Europe/Berlin"
+    )
+    timeout: Timeout = option("After which a run is ended.", default="10m", example="10m")
+    grace: Grace = option("Between asking a run to end (TERM) and killing it.", default="10s", example="10s")
+    overlap: Annotated[str, Word(_OVERLAPS)] = option(
+        "What a scheduled run does while the job is still running.", default="skip", example="skip"
+    )
+    catch_up: Annotated[str, Word(_CATCH_UPS)] = option(
+        "Which slots missed while asleep, off or busy are run afterwards.", default="last", example="last"
+    )
+    catch_up_window: Window = option("How old a missed slot may be to be caught up.", default="24h", example="24h")
+    retry: Retry | None = option("Retries.", example={"max_attempts": 2})
+    dst: Dst | None = option("Clock changes.", example={"gap": "skip"})
+    env: Env = option(
+        "Environment variables; a job's own win. Values from outside count as secrets and are redacted from output.",
+        default={},
+        example={"LANG": "C.UTF-8"},
+    )
+    workdir: Annotated[str, Folder()] | None = option(
+        "Where commands run. Default: the home directory.", example="~/apps"
+    )
+
+
+class JobLimits(Part):
+    """What one job is allowed."""
+
+    output: Output | None = option("See `limits.output`, which is the default.", example="256KiB")
+
+
+class JobSpec(Part):
+    """One job. Its key is its id. Without `schedule`, `every` and `at` it is a task type: it runs only on request."""
+
+    name: Annotated[str, Line()] | None = option("Name for people. Default: the id.", example="Nightly backup")
+    description: Annotated[str, Prose()] | None = option("What it is for, for people.", example="Backs up /data.")
+    instructions: Annotated[str, Prose()] | None = option(
+        "What it runs, for people. Default: the command as written in this file.", example="restic backup /data"
+    )
+    enabled: bool = option("A disabled job is shown and never run.", default=True, example=False)
+    schedule: Annotated[str, Cron()] | None = option(
+        "Cron expression of 5 fields (or 6, seconds first), `@hourly`, `@daily`, `@midnight`, `@weekly`, "
+        "`@monthly`, `@yearly`, `@annually`, or `@startup`. Quote it.",
+        example="0 3 * * *",
+    )
+    every: Period | None = option("Period, whatever the clock says.", example="15m")
+    at: Annotated[datetime, Instant()] | None = option("Once, at this time.", example="2026-12-24T18:00")
+    timezone: Annotated[str, Zone()] | None = option("See `defaults.timezone`.", example="Europe/Berlin")
+    dst: Dst | None = option("See `defaults.dst`.", example={"fold": "twice"})
+    run: Annotated[list[str], Argv()] | None = option(
+        "Program and arguments, started without a shell. `${NAME}` is filled in, but `ps` shows it: prefer `env`.",
+        example=["restic", "backup", "/data"],
+    )
+    shell: Annotated[str, Script()] | None = option(
+        "Script for `/bin/sh -c`. `${NAME}` in it is the shell's; secrets reach it through `env`.",
+        example="node sync.js && node totals.js",
+    )
+    env: Env = option("See `defaults.env`.", default={}, example={"API_KEY": "${STATS_KEY}"})
+    workdir: Annotated[str, Folder()] | None = option("See `defaults.workdir`.", example="~/apps/stats")
+    timeout: Timeout | None = option("See `defaults.timeout`.", example="2m")
+    grace: Grace | None = option("See `defaults.grace`.", example="30s")
+    overlap: Annotated[str, Word(_OVERLAPS)] | None = option("See `defaults.overlap`.", example="queue")
+    catch_up: Annotated[str, Word(_CATCH_UPS)] | None = option("See `defaults.catch_up`.", example="none")
+    catch_up_window: Window | None = option("See `defaults.catch_up_window`.", example="6h")
+    retry: Retry | None = option("See `defaults.retry`; key by key.", example={"max_attempts": 3})
+    payload: dict[str, Any] | None = option(
+        "JSON Schema (2020-12) of what a request may send along, as `CRONMIRROR_PAYLOAD` (a file) and stdin. "
+        "Without it the job takes no payload. Nothing is filled in here.",
+        example={"type": "object", "properties": {"width": {"type": "integer", "minimum": 1}}},
+    )
+    tags: list[Annotated[str, Line(50)]] = option("For finding jobs in a page.", default=[], example=["media"])
+    limits: JobLimits | None = option("What this job is allowed.", example={"output": "256KiB"})
+
+
+class Settings(Part):
+    """The whole file."""
+
+    project: Annotated[str, Line(100)] = Field(
+        description="The project all of this belongs to: `project_id` in the database.", examples=["home-lab"]
+    )
+    agent: Agent | None = option("Who this agent is.", example={"id": "mac-mini"})
+    supabase: Supabase | None = option(
+        "The Supabase project to talk to.", example={"url": "https://your-project.supabase.co"}
+    )
+    env_file: Annotated[list[str], Texts()] = option(
+        "File or files with `NAME=value` lines for `${NAME}`, relative to this file, `chmod 600`. "
+        "They are not handed to jobs.",
+        default=[],
+        example="secrets.env",
+    )
+    sync: Sync = option("How often Supabase is talked to.", default={}, example={"poll_every": "10s"})
+    limits: Limits = option("What the agent allows itself.", default={}, example={"concurrency": 4})
+    drain_timeout: Annotated[float, Duration("0s", "1d")] = option(
+        "How long running jobs may go on after the agent was told to stop.", default="30s", example="30s"
+    )
+    accept: list[Annotated[str, Word(("open_access",))]] = option(
+        "Risks you know about and accept. `open_access`: the project is open to the anon key.",
+        default=[],
+        example=["open_access"],
+    )
+    defaults: Defaults = option(
+        "What holds for every job that does not say otherwise.", default={}, example={"timeout": "10m"}
+    )
+    jobs: dict[Annotated[str, Id()], JobSpec] = option(
+        "The jobs, by id.", default={}, example={"hello": {"every": "1h", "run": ["echo", "hello"]}}
+    )
