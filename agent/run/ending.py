@@ -1,0 +1,63 @@
+"""From how a process ended to how the run ended, in the words of the model. Pure."""
+
+from __future__ import annotations
+
+import signal
+
+from agent.model import Reason, Run, RunStatus
+from agent.ports import ProcessEnd
+
+Ending = tuple[RunStatus, Reason | None, str | None]
+"""Status, reason, and one sentence for people."""
+
+_STOPPED: dict[str, Ending] = {
+    Reason.CANCELLED: (RunStatus.CANCELLED, Reason.CANCELLED, "Cancelled on request."),
+    Reason.OVERLAP: (
+        RunStatus.CANCELLED,
+        Reason.OVERLAP,
+        "Ended because the next run of the job was due (`overlap: cancel_previous`).",
+    ),
+    Reason.SHUTDOWN: (
+        RunStatus.CANCELLED,
+        Reason.SHUTDOWN,
+        "Ended because the agent was stopped; a longer `drain_timeout` would let it finish.",
+    ),
+    Reason.LOST: (
+        RunStatus.LOST,
+        Reason.LOST,
+        "Ended because the request is no longer this agent's: its lease expired, or its row is gone.",
+    ),
+}
+_SHELL_CODES = {
+    126: "a command in it was found but could not be executed (permissions?)",
+    127: "a command in it was not found; compare its PATH, see `env:`",
+}
+"""POSIX, Shell Command Language, 2.8.2 Exit Status for Commands."""
+
+
+def stopped(reason: str) -> Ending:
+    """The run was told to end, for a `Reason` that a cancel flag may hold."""
+    return _STOPPED.get(reason, _STOPPED[Reason.CANCELLED])
+
+
+def ending(run: Run, end: ProcessEnd, stop_reason: str | None) -> Ending:
+    """`stop_reason` is what the cancel flag says; it counts only where the process ended because of it."""
+    if end.spawn_error:
+        return RunStatus.ERROR, Reason.SPAWN_FAILED, end.spawn_error
+    if end.cancelled and stop_reason:
+        return stopped(stop_reason)
+    if end.timed_out:
+        return RunStatus.TIMEOUT, Reason.TIMEOUT, f"Ended after its timeout of {run.job.timeout_s:g} s."
+    if end.exit_code == 0:
+        return RunStatus.OK, None, None
+    if end.exit_code is None or end.exit_code < 0:
+        return RunStatus.ERROR, Reason.SIGNAL, f"Ended by {_signal_name(end.exit_code)}, which the agent did not send."
+    hint = _SHELL_CODES.get(end.exit_code) if run.job.command.shell is not None else None
+    return RunStatus.ERROR, Reason.EXIT_CODE, f"Exit code {end.exit_code}{f': {hint}' if hint else ''}."
+
+
+def _signal_name(exit_code: int | None) -> str:
+    try:
+        return f"signal {-exit_code} ({signal.Signals(-exit_code).name})" if exit_code else "an unknown signal"
+    except ValueError:
+        return f"signal {-exit_code}" if exit_code else "an unknown signal"

@@ -1,0 +1,182 @@
+"""One run from its first commit to its last: at most once, never in a shell string, always reported.
+
+Knows neither slots nor schedules (slots.py), nor how processes are started or journals written (ports).
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+import structlog
+
+from agent.errors import StateError
+from agent.model import Outcome, PlannedRun, Reason, Report, Run, RunStatus
+from agent.ports import CancelFlag, Clock, OutputSink, Payloads, ProcessEnd, Processes, RunJournal
+from agent.run import reports
+from agent.run.ending import ending, stopped
+from agent.run.launch import Home, payload_of, process_spec, refusal
+from agent.run.live import Tee
+from agent.run.output import Capture
+from agent.run.recorder import Recorder
+from agent.run.redact import Redactor
+from agent.run.retry import Rng, retry_in
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edges:
+    """The ports that a run goes through."""
+
+    clock: Clock
+    processes: Processes
+    journal: RunJournal
+    payloads: Payloads
+
+
+class Executor:
+    """Executes runs, any number at a time. `live` sees all output as it comes, redacted."""
+
+    def __init__(
+        self,
+        edges: Edges,
+        redactor: Redactor,
+        home: Home,
+        *,
+        live: OutputSink | None = None,
+        rng: Rng = random.random,
+    ) -> None:
+        self._clock = edges.clock
+        self._processes = edges.processes
+        self._journal = edges.journal
+        self._payloads = edges.payloads
+        self._recorder = Recorder(edges.journal, edges.clock)
+        self._redactor = redactor
+        self._home = home
+        self._live = live
+        self._rng = rng
+
+    async def execute(self, run: Run, cancel: CancelFlag) -> Outcome:
+        """Run to the end; returns after the end is committed. Nothing the command does is raised.
+
+        The start is committed before anything is started; where that fails, nothing is, and the report says so.
+        """
+        if cancel.reason:
+            return await self.cancelled(run, cancel.reason)
+        fault = refusal(run, self._payloads)
+        if fault:
+            return await self.reject(run, fault)
+        began = self._clock.now()
+        try:
+            await self._journal.record(reports.start(run, began))
+        except StateError as err:
+            return await self._give_up(run, RunStatus.ERROR, Reason.SPAWN_FAILED, f"Not started: {err}")
+        log.info("run started", job=run.job.id, run=str(run.id), trigger=run.trigger, attempt=run.attempt)
+        return await self._started(run, began, cancel)
+
+    async def reject(self, run: Run, message: str) -> Outcome:
+        """Refuse the run before anything is started; `message` says why and what to do. Returns when committed."""
+        return await self._give_up(run, RunStatus.SKIPPED, Reason.REJECTED, message)
+
+    async def skip(self, run: Run, reason: Reason, message: str) -> Outcome:
+        """Record that the run's turn passed without it; returns when committed."""
+        return await self._give_up(run, RunStatus.SKIPPED, reason, message)
+
+    async def cancelled(self, run: Run, reason: str) -> Outcome:
+        """The run was told to end before it began: recorded, unless it is left to a later start or another agent."""
+        if reason not in (Reason.SHUTDOWN, Reason.LOST):
+            return await self._give_up(run, *stopped(reason))
+        log.info("run left unbegun", job=run.job.id, run=str(run.id), reason=reason)
+        status, why, error = stopped(reason)
+        now = self._clock.now()
+        return Outcome(status=status, reason=why, started_at=now, finished_at=now, error=error)
+
+    async def broken(self, run: Run, began: datetime, why: str) -> Outcome:
+        """Record that the run ended in a fault of ours; returns when committed."""
+        return await self._give_up(run, RunStatus.ERROR, None, why, began=began)
+
+    async def _started(self, run: Run, began: datetime, cancel: CancelFlag) -> Outcome:
+        """From after the commit of the start to after the commit of the end."""
+        timer = self._clock.monotonic()
+        capture = Capture(run.job.output_limit, self._redactor)
+        end = await self._process(run, capture, cancel)
+        duration_ms = round((self._clock.monotonic() - timer) * 1000)
+        status, reason, error = ending(run, end, cancel.reason)
+        outcome = Outcome(
+            status=status,
+            reason=reason,
+            started_at=began,
+            finished_at=self._clock.now(),
+            exit_code=end.exit_code,
+            stdout=capture.output("stdout"),
+            stderr=capture.output("stderr"),
+            error=self._redactor(error) if error else None,
+        )
+        report = reports.finish(
+            run, outcome, duration_ms=duration_ms, output=capture.tail(), agent_id=self._home.agent_id
+        )
+        await self._finish(run, outcome, report)
+        return outcome
+
+    async def _process(self, run: Run, capture: Capture, cancel: CancelFlag) -> ProcessEnd:
+        """The process and the payload file around it."""
+        tee = Tee(capture, self._live, self._redactor) if self._live else None
+        payload = payload_of(run)
+        if cancel.reason:
+            return ProcessEnd(exit_code=None, cancelled=True)
+        try:
+            file = self._payloads.write(run.id, payload) if payload is not None else None
+            spec = process_spec(run, self._home, file)
+            return await self._processes.run(spec, tee or capture, cancel)
+        except StateError as err:
+            return ProcessEnd(exit_code=None, spawn_error=f"Not started, the payload could not be handed over: {err}")
+        finally:
+            if tee:
+                tee.close()
+            self._payloads.remove(run.id)
+
+    async def _finish(self, run: Run, outcome: Outcome, report: Report) -> None:
+        """Commit the end, and the next attempt where there is to be one."""
+        retry_s = retry_in(run, outcome, self._rng)
+        log.info(
+            "run ended",
+            job=run.job.id,
+            run=str(run.id),
+            status=outcome.status,
+            reason=outcome.reason,
+            duration_ms=report.duration_ms,
+            retry_in_s=retry_s,
+        )
+        if retry_s is None:
+            await self._recorder.record(report)
+        elif run.request:
+            await self._recorder.record(replace(report, retry_in_s=retry_s))
+        else:
+            await self._recorder.record(report, retry=self._next_attempt(run, retry_s))
+
+    def _next_attempt(self, run: Run, retry_s: float) -> PlannedRun:
+        """The retry of a scheduled run stays on this agent (a request's goes back to the queue)."""
+        return PlannedRun(
+            run_id=uuid4(),
+            job_id=run.job.id,
+            trigger=run.trigger,
+            attempt=run.attempt + 1,
+            scheduled_for=run.scheduled_for,
+            due_at=self._clock.now() + timedelta(seconds=retry_s),
+            cause=run.cause,
+        )
+
+    async def _give_up(
+        self, run: Run, status: RunStatus, reason: Reason | None, why: str | None, *, began: datetime | None = None
+    ) -> Outcome:
+        """Record a run of which there is nothing to tell but the end; `began` is None where it never did."""
+        now = self._clock.now()
+        error = self._redactor(why or "")
+        outcome = Outcome(status=status, reason=reason, started_at=began or now, finished_at=now, error=error)
+        loud = log.error if status is RunStatus.ERROR else log.warning
+        loud("run given up", job=run.job.id, run=str(run.id), status=status, reason=reason, why=error)
+        await self._recorder.record(reports.given_up(run, outcome, began=began, agent_id=self._home.agent_id))
+        return outcome

@@ -1,0 +1,81 @@
+"""What to start for a run: arguments, environment, payload. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agent.model import Job, Json, Run, Trigger
+from agent.ports import Payloads, ProcessSpec
+
+OWN_PREFIX = "CRONMIRROR_"
+"""Variables of the agent stay with it (a password is among them); a run gets those that describe the run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Home:
+    """Where runs live: whose they are and what they inherit."""
+
+    project: str
+    agent_id: str
+    base_env: Mapping[str, str]
+    """The inherited environment without the agent's own secrets; `CRONMIRROR_*` is left out here."""
+    workdir: str
+    """Of jobs that name none: the user's home directory, absolute."""
+
+
+def refusal(run: Run, payloads: Payloads) -> str | None:
+    """Why this run must not begin, one sentence; None when it may."""
+    job, payload = run.job, run.request.payload if run.request else None
+    if not job.enabled and run.trigger is not Trigger.EXEC:
+        return f'Job "{job.id}" is disabled; set `enabled: true` in its YAML.'
+    if job.payload_schema is None:
+        if payload is None:
+            return None
+        return f'Job "{job.id}" takes no payload; send none, or declare `payload:` in its YAML.'
+    if run.request is None:
+        return None
+    fault = payloads.fault(job.payload_schema, payload_of(run))
+    return f'The payload does not fit job "{job.id}": {fault}' if fault else None
+
+
+def payload_of(run: Run) -> Json:
+    """What is handed over to the job; None: nothing. A request without a payload says as much as an empty object."""
+    if run.request is None or run.job.payload_schema is None:
+        return None
+    return {} if run.request.payload is None else run.request.payload
+
+
+def process_spec(run: Run, home: Home, payload_file: str | None) -> ProcessSpec:
+    """The process of a run. Nothing that comes from a request is part of its arguments."""
+    return ProcessSpec(
+        argv=arguments(run.job),
+        env=_environment(run, home, payload_file),
+        workdir=run.job.command.workdir or home.workdir,
+        stdin=json.dumps(payload_of(run)).encode() if payload_file else None,
+        timeout_s=run.job.timeout_s,
+        grace_s=run.job.grace_s,
+    )
+
+
+def arguments(job: Job) -> tuple[str, ...]:
+    """The command line: `run` as it stands, `shell` through the shell."""
+    return ("/bin/sh", "-c", job.command.shell) if job.command.shell is not None else job.command.argv
+
+
+def _environment(run: Run, home: Home, payload_file: str | None) -> dict[str, str]:
+    """Inherited, then the job's own, then the run's, which neither can forge."""
+    about: dict[str, str | None] = {
+        "RUN_ID": str(run.id),
+        "JOB_ID": run.job.id,
+        "PROJECT": home.project,
+        "TRIGGER": run.trigger,
+        "ATTEMPT": str(run.attempt),
+        "SCHEDULED_FOR": run.scheduled_for.isoformat() if run.scheduled_for else None,
+        "REQUEST_ID": str(run.request.id) if run.request else None,
+        "PAYLOAD": payload_file,
+    }
+    inherited = {name: value for name, value in home.base_env.items() if not name.startswith(OWN_PREFIX)}
+    own = {OWN_PREFIX + name: value for name, value in about.items() if value is not None}
+    return {**inherited, **run.job.command.env, **own}

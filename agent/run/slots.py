@@ -1,0 +1,274 @@
+"""Which runs execute now, which wait, and which are skipped.
+
+A run is admitted once and ends once. Waiting runs are in memory only: until it begins, a scheduled run stays planned
+in the journal and a request unbegun in the database, so that dropping them at the end of the process loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+import structlog
+
+from agent.model import Outcome, Overlap, Reason, Run, RunningRun, Trigger
+from agent.ports import CancelFlag, Clock, Jobs, Runner
+from agent.run.cancel import CancelSwitch
+
+WAITING_LIMIT = 5_000
+"""Runs that may wait: more than three days of every-minute catch-ups. Beyond it all but requests skip as `busy`."""
+_BEGINS_BESIDE = (Overlap.ALLOW, Overlap.CANCEL_PREVIOUS)
+"""A run of such a job need not wait for another one to end by itself."""
+
+log = structlog.get_logger()
+
+
+class Execution(Protocol):
+    """What slots need of an executor (run/executor.py): each returns after its report is committed."""
+
+    async def execute(self, run: Run, cancel: CancelFlag) -> Outcome:
+        """Run to the end."""
+        ...
+
+    async def reject(self, run: Run, message: str) -> Outcome:
+        """Refuse it."""
+        ...
+
+    async def skip(self, run: Run, reason: Reason, message: str) -> Outcome:
+        """Its turn passed."""
+        ...
+
+    async def cancelled(self, run: Run, reason: str) -> Outcome:
+        """It was told to end before it began."""
+        ...
+
+    async def broken(self, run: Run, began: datetime, why: str) -> Outcome:
+        """It ended in a fault of ours."""
+        ...
+
+
+@dataclass(kw_only=True, eq=False)
+class _Entry:
+    run: Run
+    cancel: CancelSwitch = field(default_factory=CancelSwitch)
+    started_at: datetime | None = None
+
+    @property
+    def collapses(self) -> bool:
+        """A newer run of the job takes its place in the line. Requests and catch-ups were asked for one by one."""
+        return self.run.trigger in (Trigger.SCHEDULE, Trigger.STARTUP)
+
+
+class Slots(Runner):
+    """Global concurrency and every job's overlap rule.
+
+    - `skip`: a scheduled run is skipped while another of its job runs or waits.
+    - `queue`: it waits; a newer scheduled run takes the place of one that still waits (skipped as `overlap`).
+    - `cancel_previous`: what runs is cancelled, this one begins when that has ended.
+    - `allow`: it begins at once; at full concurrency it waits like `queue`.
+
+    Requests, and catch-ups (their policy has decided already), are never skipped: they wait for their job, in order.
+    """
+
+    def __init__(self, *, execution: Execution, clock: Clock, jobs: Jobs, concurrency: int) -> None:
+        self._execution = execution
+        self._clock = clock
+        self._jobs = jobs
+        self._concurrency = concurrency
+        self._active: dict[UUID, _Entry] = {}
+        self._waiting: dict[UUID, _Entry] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._draining = False
+        self._changed = asyncio.Event()
+
+    # ── the port ────────────────────────────────────────────────────────────
+
+    @property
+    def free(self) -> int:
+        """How many more runs could start now; 0 while draining."""
+        return 0 if self._draining else max(0, self._concurrency - len(self._active))
+
+    def claimable(self) -> Sequence[str]:
+        """Jobs for which a request could start now, disabled ones too (their requests are rejected)."""
+        if self._draining:
+            return ()
+        running = {entry.run.job.id for entry in self._active.values()}
+        waiting = {entry.run.job.id for entry in self._waiting.values()}
+        return [
+            job.id
+            for job in self._jobs.all()
+            if job.id not in waiting and (job.id not in running or job.overlap in _BEGINS_BESIDE)
+        ]
+
+    def submit(self, run: Run) -> None:
+        """Admit the run; one that is here already, or comes while draining, is left where it came from."""
+        if self._draining or self._knows(run):
+            log.info("run left alone", job=run.job.id, run=str(run.id), draining=self._draining)
+            return
+        entry = _Entry(run=run)
+        if not self._admits(entry):
+            return
+        if run.job.overlap is Overlap.CANCEL_PREVIOUS:
+            for other in self._of_job(self._active, run.job.id):
+                other.cancel.set(Reason.OVERLAP)
+        self._waiting[run.id] = entry
+        self._start_what_may()
+
+    def cancel_request(self, request_id: UUID, reason: str) -> bool:
+        """Cancel the run of this request; one that has not begun ends at once. False when there is none."""
+        for entry in [*self._active.values(), *self._waiting.values()]:
+            if entry.run.request and entry.run.request.id == request_id:
+                self._cancel(entry, reason)
+                return True
+        return False
+
+    def running(self) -> Sequence[RunningRun]:
+        """Everything admitted and not ended, waiting runs included."""
+        return [
+            RunningRun(
+                run_id=entry.run.id,
+                job_id=entry.run.job.id,
+                request_id=entry.run.request.id if entry.run.request else None,
+                claims=entry.run.request.claims if entry.run.request else None,
+                started_at=entry.started_at,
+            )
+            for entry in [*self._active.values(), *self._waiting.values()]
+        ]
+
+    async def wait_change(self) -> None:
+        """Return when a run has begun or ended since the call."""
+        await self._changed.wait()
+
+    # ── the end, and reload ─────────────────────────────────────────────────
+
+    def resize(self, concurrency: int) -> None:
+        """Another number of runs at a time; those that run go on."""
+        self._concurrency = concurrency
+        self._start_what_may()
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Admit and begin nothing more, let what runs finish; False when something still runs after `timeout_s`."""
+        self._draining = True
+        if self._waiting:
+            log.info("waiting runs are left for the next start", runs=len(self._waiting))
+            self._waiting.clear()
+            self._tell()
+        idle = asyncio.create_task(self.wait_idle(), name="drain")
+        limit = asyncio.create_task(self._clock.sleep(timeout_s), name="drain timeout")
+        try:
+            await asyncio.wait({idle, limit}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            idle.cancel()
+            limit.cancel()
+        return not self._tasks
+
+    def cancel_all(self, reason: str) -> None:
+        """End everything that runs (TERM → grace → KILL); `wait_idle` returns when that is done and committed."""
+        for entry in self._active.values():
+            entry.cancel.set(reason)
+
+    async def wait_idle(self) -> None:
+        """Return when nothing runs and every end is committed."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    # ── admission ───────────────────────────────────────────────────────────
+
+    def _knows(self, run: Run) -> bool:
+        """A planned run may be handed over twice, and so may a claim."""
+        claim = _claim(run)
+        return any(
+            entry.run.id == run.id or (claim and claim == _claim(entry.run))
+            for entry in [*self._active.values(), *self._waiting.values()]
+        )
+
+    def _admits(self, entry: _Entry) -> bool:
+        """Apply the overlap rule; False when the run is skipped."""
+        job = entry.run.job
+        waiting = self._of_job(self._waiting, job.id)
+        if entry.collapses and job.overlap is Overlap.SKIP and (waiting or self._of_job(self._active, job.id)):
+            self._skip(entry, Reason.OVERLAP, "Skipped, because a run of this job was not over (`overlap: skip`).")
+            return False
+        if not entry.run.request and len(self._waiting) >= WAITING_LIMIT:
+            self._skip(entry, Reason.BUSY, f"Skipped, because {WAITING_LIMIT:,} runs wait; raise `concurrency`.")
+            return False
+        if entry.collapses or job.overlap is Overlap.CANCEL_PREVIOUS:
+            for older in (other for other in waiting if other.collapses):
+                del self._waiting[older.run.id]
+                self._skip(older, Reason.OVERLAP, "Skipped, because the next run of this job was due while it waited.")
+        return True
+
+    def _skip(self, entry: _Entry, reason: Reason, why: str) -> None:
+        self._spawn(self._execution.skip(entry.run, reason, why), f"skip {entry.run.job.id}")
+
+    def _cancel(self, entry: _Entry, reason: str) -> None:
+        if entry.started_at:
+            entry.cancel.set(reason)
+            return
+        del self._waiting[entry.run.id]
+        self._spawn(self._execution.cancelled(entry.run, reason), f"cancel {entry.run.job.id}")
+        self._tell()
+
+    # ── execution ───────────────────────────────────────────────────────────
+
+    def _start_what_may(self) -> None:
+        """Begin waiting runs, oldest first, each as soon as there is a slot and its job allows it."""
+        for entry in list(self._waiting.values()):
+            if len(self._active) >= self._concurrency:
+                return
+            job = entry.run.job
+            if job.overlap is Overlap.ALLOW or not self._of_job(self._active, job.id):
+                del self._waiting[entry.run.id]
+                entry.started_at = self._clock.now()
+                self._active[entry.run.id] = entry
+                self._spawn(self._execute(entry, entry.started_at), f"run {job.id} {entry.run.id}")
+                self._tell()
+
+    async def _execute(self, entry: _Entry, began: datetime) -> None:
+        """One run, guarded: whatever fails in it ends this run alone."""
+        run = entry.run
+        try:
+            if self._jobs.get(run.job.id) is None:
+                await self._execution.reject(run, f'Job "{run.job.id}" is no longer in the YAML.')
+            else:
+                await self._execution.execute(run, entry.cancel)
+        except asyncio.CancelledError:
+            self._draining = True
+            raise
+        except Exception as err:
+            log.exception("a run failed inside the agent", job=run.job.id, run=str(run.id))
+            await self._execution.broken(run, began, f"A fault inside the agent, see its log: {err!r}")
+        finally:
+            del self._active[run.id]
+            self._tell()
+            if not self._draining:
+                self._start_what_may()
+
+    def _spawn(self, work: Coroutine[Any, Any, Any], name: str) -> None:
+        task = asyncio.create_task(_guarded(work, name), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    @staticmethod
+    def _of_job(entries: dict[UUID, _Entry], job_id: str) -> list[_Entry]:
+        return [entry for entry in entries.values() if entry.run.job.id == job_id]
+
+
+async def _guarded(work: Coroutine[Any, Any, Any], name: str) -> None:
+    """A task of ours that ends in an error is a bug: loud, and the agent goes on."""
+    try:
+        await work
+    except Exception:
+        log.exception("a task of a run failed", task=name)
+
+
+def _claim(run: Run) -> tuple[UUID, int] | None:
+    return (run.request.id, run.request.claims) if run.request else None
