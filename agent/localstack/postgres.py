@@ -58,7 +58,8 @@ class Cluster:
         self._progress: Progress = progress or (lambda _: None)
         self._refuge = refuge
         self._only = only
-        self._password = ""
+        self.password = ""
+        """Of the superuser, and of the roles that the gateway logs in as; known after the first start."""
         self._socket_dir: Path | None = None
         self._server: Server | None = None
         self._supervisor: asyncio.Task[None] | None = None
@@ -74,7 +75,7 @@ class Cluster:
     def dsn(self, dbname: str = "postgres", user: str = "postgres") -> str:
         """A libpq URL over the unix socket, password included: don't log it."""
         where = quote(str(self._socket_dir), safe="")
-        return f"postgresql://{quote(user)}:{self._password}@/{quote(dbname)}?host={where}"
+        return f"postgresql://{quote(user)}:{self.password}@/{quote(dbname)}?host={where}"
 
     async def start(self) -> None:
         """Create the cluster if it is new, start the server, return when it answers. StackError says why not."""
@@ -82,7 +83,7 @@ class Cluster:
             return
         self._lock = self._take_lock()
         try:
-            self._password = self._read_password()
+            self.password = read_password(self._beside(".password"))
             if self._binaries is None:
                 self._binaries = await asyncio.to_thread(locate)
             self.footing = await find_footing(self._binaries, self._folder, refuge=self._refuge, only=self._only)
@@ -114,7 +115,7 @@ class Cluster:
         await end_orphan(server.data)
         if not server.data.exists():
             self._progress("Creating the database cluster")
-            await server.create(self._password)
+            await server.create(self.password)
         self._progress("Starting PostgreSQL")
         try:
             await server.launch()
@@ -161,13 +162,6 @@ class Cluster:
             stack.pop_all()
             return lock
 
-    def _read_password(self) -> str:
-        path = self._beside(".password")
-        if not path.exists():
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-                out.write(secrets.token_hex(24))
-        return path.read_text().strip()
-
     def _make_socket_dir(self, footing: Footing) -> Path:
         """A private folder with a short path; the same one for the life of this object."""
         owner = footing.identity.owner
@@ -181,3 +175,11 @@ class Cluster:
         if owner:
             give(self._socket_dir, owner)
         return self._socket_dir
+
+
+def read_password(path: Path) -> str:
+    """The password kept at `path` (mode 0600), made up the first time."""
+    if not path.exists():
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+            out.write(secrets.token_hex(24))
+    return path.read_text().strip()

@@ -1,0 +1,153 @@
+"""One HTTP server on loopback for `/rest/v1`, `/auth/v1` and `/realtime/v1`, with CORS for pages from anywhere.
+
+It is a boundary: every route asks for an API key, errors are JSON, and what is not served is refused as such.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import Iterator, Sequence
+
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from agent.errors import StackError
+from agent.localstack.pgerrors import refusal
+from agent.localstack.refusal import Refusal, json_response, not_implemented
+
+log = structlog.get_logger()
+
+HOST = "127.0.0.1"
+EXPOSED = ["Content-Encoding", "Content-Location", "Content-Range", "Content-Type", "Date", "Location", "Range-Unit"]
+EXPOSED += ["Preference-Applied", "X-Supabase-Api-Version"]
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+PORTS_TRIED = 50
+KEEP_ALIVE_S = 75
+GRACE_S = 3
+
+
+def application(routes: Sequence[BaseRoute]) -> Starlette:
+    """The ASGI application around `routes`."""
+    every = [method for method in METHODS if method != "OPTIONS"]
+    return Starlette(
+        routes=[Route("/", _info), *routes, Route("/{rest:path}", _unknown, methods=every)],
+        middleware=[
+            Middleware(
+                CORSMiddleware,
+                allow_origins=["*"],
+                allow_methods=METHODS,
+                allow_headers=["*"],
+                expose_headers=EXPOSED,
+                max_age=3600,
+            )
+        ],
+        exception_handlers={Refusal: _refused, HTTPException: _not_served, Exception: _broken},  # type: ignore[dict-item]  # Starlette types the handler by Exception
+    )
+
+
+async def _info(_: Request) -> Response:
+    said = "Supabase-compatible stack of Cronmirror, for this machine only"
+    return json_response({"name": "cronmirror", "about": said, "serves": ["/rest/v1", "/auth/v1", "/realtime/v1"]})
+
+
+async def _unknown(request: Request) -> Response:
+    raise not_implemented(f"{request.method} {request.url.path}")
+
+
+async def _refused(_: Request, err: Refusal) -> Response:
+    return err.response()
+
+
+async def _not_served(request: Request, _: HTTPException) -> Response:
+    return not_implemented(f"{request.method} {request.url.path}").response()
+
+
+async def _broken(request: Request, err: Exception) -> Response:
+    log.error("the gateway failed to answer", method=request.method, path=request.url.path, exc_info=err)
+    return refusal(500, "PGRSTX00", "internal error of the local stack").response()
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals belong to the program we are part of."""
+        yield
+
+
+class Gateway:
+    """Serves `application(routes)` on loopback while started."""
+
+    def __init__(self, *, port: int | None = None, next_free: bool = False) -> None:
+        """`port` None: any free one. `next_free`: when `port` is taken, the next one that is not."""
+        self._wanted = port or 0
+        self._next_free = next_free
+        self._server: _Server | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.port = self._wanted
+
+    @property
+    def url(self) -> str:
+        """Base URL, as a Supabase client is given it."""
+        return f"http://{HOST}:{self.port}"
+
+    async def start(self, routes: Sequence[BaseRoute]) -> None:
+        """Bind and serve; StackError names a port that is taken."""
+        listener = self._bind()
+        self.port = int(listener.getsockname()[1])
+        config = uvicorn.Config(
+            application(routes),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            ws="websockets-sansio",
+            ws_ping_interval=None,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+        server = _Server(config)
+        self._server = server
+        self._task = asyncio.create_task(server.serve(sockets=[listener]), name="localstack-gateway")
+        while not server.started:
+            if self._task.done():
+                listener.close()
+                raise StackError(f"the gateway did not start on {self.url}: {self._task.exception()}")
+            await asyncio.sleep(0.005)
+
+    async def stop(self) -> None:
+        """Stop accepting, let answers finish for a moment, close."""
+        if self._server and self._task:
+            self._server.should_exit = True
+            await self._task
+            self._server = self._task = None
+
+    def _bind(self) -> socket.socket:
+        tries = PORTS_TRIED if self._next_free and self._wanted else 1
+        for port in range(self._wanted, self._wanted + tries):
+            # With proto=0 asyncio would leave Nagle on: 40 ms on every small answer.
+            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind((HOST, port))
+                listener.listen(128)
+            except OSError as err:
+                listener.close()
+                if err.errno not in {errno.EADDRINUSE, errno.EACCES}:
+                    raise StackError(f"the gateway cannot listen on {HOST}:{port}: {err}") from err
+                continue
+            return listener
+        last = f" to {self._wanted + tries - 1}" if tries > 1 else ""
+        raise StackError(
+            f"port {self._wanted}{last} of {HOST} is in use by another program",
+            hint="Choose another port, or stop that program.",
+        )

@@ -1,0 +1,179 @@
+"""The whole embedded stack: PostgreSQL, what a Supabase project has in it, and the gateway. Read `start` top to bottom.
+
+Everything it keeps is in one folder; it leaves no process behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+from uuid import UUID
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool
+from starlette.routing import BaseRoute
+
+from agent.errors import StackError
+from agent.localstack.accounts import BCRYPT_ROUNDS, Accounts
+from agent.localstack.auth import Auth
+from agent.localstack.binaries import Binaries
+from agent.localstack.bootstrap import bootstrap
+from agent.localstack.catalog import SchemaCache
+from agent.localstack.external import ExternalDatabase
+from agent.localstack.gateway import Gateway
+from agent.localstack.keys import Keys
+from agent.localstack.postgres import Cluster, read_password
+from agent.localstack.realtime import Realtime
+from agent.localstack.rest import Rest
+
+Progress = Callable[[str], None]
+Closer = Callable[[], Awaitable[None]]
+AUTH_CONNECTIONS = 4
+POOL_WAIT_S = 5.0
+RECONNECT_S = 2.0
+"""psycopg_pool gives a connection up after this long and tries again when the next one is wanted."""
+IDLE_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What tests and unusual installations change."""
+
+    token_ttl_s: int = 3600
+    """Life of an access token in seconds."""
+    leeway_s: float = 30
+    """Skew that `/rest/v1` allows on token times: PostgREST's 30 s."""
+    fsync: bool = True
+    """False: the folder need not survive the machine (tests)."""
+    bcrypt_rounds: int = BCRYPT_ROUNDS
+    pool_size: int = 12
+    """Connections of `/rest/v1`; `/auth/v1` has four of its own."""
+    binaries: Binaries | None = None
+    """Another PostgreSQL than the one that `locate()` finds."""
+    database_url: str | None = None
+    """A PostgreSQL that somebody else runs; its user must be a superuser."""
+
+
+class LocalStack:
+    """Supabase on loopback, kept in `state_dir`. `port` None: any free one; `next_free`: or the next free after it."""
+
+    def __init__(
+        self,
+        state_dir: Path,
+        *,
+        port: int | None = None,
+        next_free: bool = False,
+        options: Options | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self._dir = state_dir
+        self._options = options or Options()
+        self._progress: Progress = progress or (lambda _: None)
+        self._gateway = Gateway(port=port, next_free=next_free)
+        self._keys: Keys | None = None
+        self._accounts: Accounts | None = None
+        self._closers: list[Closer] = []
+        self.database: Cluster | ExternalDatabase = self._database()
+
+    @property
+    def url(self) -> str:
+        """What a Supabase client is given as its URL."""
+        return self._gateway.url
+
+    @property
+    def keys(self) -> Keys:
+        """API keys and JWT secret of this folder; StackError before the first start."""
+        if self._keys is None:
+            raise StackError("the local stack has not been started")
+        return self._keys
+
+    @property
+    def dsn(self) -> str:
+        """Superuser's libpq URL, password included."""
+        return self.database.dsn()
+
+    async def start(self) -> None:
+        """Cluster, bootstrap, pools, Realtime, gateway; all of it undone if one fails. StackError says why."""
+        try:
+            self._keys = self._load_keys()
+            await self._begin(self.database.start, self.database.stop)
+            self._progress("Preparing the database")
+            await bootstrap(self.dsn, self.database.password)
+            self._progress("Starting the gateway")
+            await self._gateway.start(await self._open_services(self._keys))
+            self._closers.append(self._gateway.stop)
+        except psycopg.Error as err:
+            await self.stop()
+            raise StackError(f"the local stack could not use its database: {err}") from err
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """End everything in reverse order. May be called twice, or after a start that failed."""
+        while self._closers:
+            await self._closers.pop()()
+
+    async def create_user(self, email: str, password: str) -> UUID:
+        """A confirmed user's id; the id of the existing one when the address is taken and the password fits."""
+        if self._accounts is None:
+            raise StackError("the local stack has not been started")
+        user = await self._accounts.create(email, password) or await self._accounts.verify(email, password)
+        if user is None:
+            raise StackError(f"{email} is already registered in the local stack, with another password")
+        return UUID(str(user["id"]))
+
+    async def _open_services(self, keys: Keys) -> list[BaseRoute]:
+        options, dsn = self._options, self.database.dsn
+        rest_pool = await self._pool(dsn(user="authenticator"), options.pool_size)
+        auth_pool = await self._pool(dsn(user="supabase_auth_admin"), AUTH_CONNECTIONS)
+        cache = SchemaCache(self.dsn)
+        await self._begin(cache.start, cache.stop)
+        realtime = Realtime(dsn=self.dsn, keys=keys)
+        await self._begin(realtime.start, realtime.stop)
+        self._accounts = Accounts(auth_pool, rounds=options.bcrypt_rounds)
+        auth = Auth(self._accounts, keys, ttl_s=options.token_ttl_s, issuer=lambda: f"{self.url}/auth/v1")
+        rest = Rest(rest_pool, cache, keys, leeway_s=options.leeway_s, dsn=lambda: dsn(user="authenticator"))
+        return [*realtime.routes(), *auth.routes(), *rest.routes()]
+
+    async def _begin(self, start: Callable[[], Awaitable[None]], stop: Closer) -> None:
+        """Remember how to end it first: a start that fails half-way is cleaned up too."""
+        self._closers.append(stop)
+        await start()
+
+    async def _pool(self, dsn: str, size: int) -> AsyncConnectionPool:
+        pool = AsyncConnectionPool(
+            dsn,
+            min_size=1,
+            max_size=size,
+            timeout=POOL_WAIT_S,
+            reconnect_timeout=RECONNECT_S,
+            max_idle=IDLE_S,
+            # Costs 0.1 ms, and no caller ever meets a connection that a restart of Postgres has broken.
+            check=AsyncConnectionPool.check_connection,
+            open=False,
+        )
+        await self._begin(pool.open, pool.close)
+        await pool.wait(POOL_WAIT_S)
+        return pool
+
+    def _load_keys(self) -> Keys:
+        self._dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Keys.load_or_generate(self._dir / "keys.json")
+
+    def _database(self) -> Cluster | ExternalDatabase:
+        options = self._options
+        if options.database_url is None:
+            folder = self._dir / "postgres"
+            return Cluster(folder, binaries=options.binaries, fsync=options.fsync, progress=self._progress)
+        self._dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return ExternalDatabase(options.database_url, read_password(self._dir / "database.password"))
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
