@@ -12,12 +12,13 @@ import pytest
 import structlog
 
 from agent.adapters.process import GroupProcesses
-from agent.model import Command, Job, Outcome, Reason, Report, Retry, Run, RunStatus, Trigger
+from agent.model import Command, Job, Outcome, Overlap, Reason, Report, Retry, Run, RunStatus, Trigger
 from agent.run.cancel import CancelSwitch
 from agent.run.executor import Edges, Executor
 from agent.run.launch import Home
 from agent.run.redact import Redactor
-from tests.support.fake_runs import FakeJournal, FakePayloads, a_job, a_request, a_run
+from agent.run.slots import Slots
+from tests.support.fake_runs import FakeJobs, FakeJournal, FakePayloads, a_job, a_request, a_run
 from tests.support.waiting import wait_until
 
 RESULT_KEYS = {
@@ -480,3 +481,45 @@ async def test_nothing_of_the_agents_own_is_left_after_runs(box: Box):
 
 def _winding_down() -> list[asyncio.Task]:
     return [task for task in asyncio.all_tasks() if task is not asyncio.current_task() and task.cancelling()]
+
+
+# ── what slots have recorded ────────────────────────────────────────────────
+
+
+async def test_a_skipped_slot_is_a_fact_and_no_longer_planned(box: Box):
+    run = a_run(shell("true"), scheduled_for=SLOT)
+    box.journal.planned[run.id] = None
+    await box.executor.skip(run, Reason.OVERLAP, "Skipped.")
+    (report,) = box.journal.of(run)
+    assert (report.status, report.reason, report.error) == (RunStatus.SKIPPED, "overlap", "Skipped.")
+    assert (report.scheduled_for, report.started_at, report.duration_ms) == (SLOT, None, None)
+    assert report.finished_at is not None
+    assert box.journal.planned == {}
+
+
+async def test_a_fault_of_ours_ends_a_begun_run_as_an_error(box: Box):
+    job = shell("true")
+    run = a_run(job, request=a_request(job))
+    began = WallClock().now()
+    await box.executor.broken(run, began, "A fault inside the agent.")
+    assert (box.last.status, box.last.started_at, box.last.error) == (
+        RunStatus.ERROR,
+        began,
+        "A fault inside the agent.",
+    )
+    assert box.last.result["ok"] is False
+    assert box.last.retry_in_s is None
+
+
+async def test_slots_and_executor_go_together_on_real_processes(box: Box):
+    job = shell("touch begun-$CRONMIRROR_ATTEMPT; exec sleep 30", overlap=Overlap.CANCEL_PREVIOUS)
+    slots = Slots(execution=box.executor, clock=WallClock(), jobs=FakeJobs(job), concurrency=2)
+    first, second = a_run(job, attempt=1), a_run(job, request=a_request(job), attempt=2)
+    slots.submit(first)
+    await wait_until((box.folder / "begun-1").exists)
+    slots.submit(second)
+    await wait_until((box.folder / "begun-2").exists)
+    assert slots.cancel_request(second.request.id, Reason.LOST)
+    await slots.wait_idle()
+    ends = [box.journal.of(run)[-1] for run in (first, second)]
+    assert [(end.status, end.reason) for end in ends] == [(RunStatus.CANCELLED, "overlap"), (RunStatus.LOST, "lost")]
