@@ -13,9 +13,9 @@ async def apply_migrations(dsn: str, *, say: Callable[[str], None]) -> None:
     await postgres.migrate(dsn, bundled("migrations"), progress=say)
 
 
-async def remove_schema(dsn: str) -> None:
+async def remove_schema(dsn: str, *, say: Callable[[str], None]) -> None:
     """Take away what Cronmirror added; the user's two tables stay, with their columns and rows."""
-    await postgres.down(dsn, bundled("migrations"))
+    await postgres.down(dsn, bundled("migrations"), progress=say)
 
 
 def migrations_text() -> str:

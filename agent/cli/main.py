@@ -25,17 +25,17 @@ from agent.cli import (
 from agent.cli.boundary import guarded
 
 EPILOG = """\
-**First steps.** `cronmirror demo` shows everything working on this machine, without an account. For your own project:
-write `config.yaml` (start from `config.example.yaml`), `cronmirror check`, `cronmirror migrate --print` for Supabase's SQL
-editor, `cronmirror login`, `cronmirror run`, and once it runs as you like, `cronmirror install`.
+**First steps.** `cronmirror demo` shows everything working on this machine, without an account. For your own
+project: write `config.yaml` (start from `config.example.yaml`), `cronmirror check`, `cronmirror migrate --print` for
+Supabase's SQL editor, `cronmirror login`, `cronmirror run`, and once it runs as you like, `cronmirror install`.
 
-**Exit codes.** 0 it worked · 1 what ran ended in an error · 2 wrong usage or configuration · 3 Supabase can't be reached ·
-4 credentials · 5 refused · 70 a bug · 130 Ctrl-C
+**Exit codes.** 0 it worked · 1 what ran ended in an error · 2 wrong usage or configuration · 3 Supabase can't be
+reached · 4 credentials · 5 refused · 70 a bug · 130 Ctrl-C
 """
 
 app = typer.Typer(
     name="cronmirror",
-    help="Run the jobs of a YAML file on schedule, mirror them into Supabase, and run them when somebody presses **Run**.",
+    help="Run a YAML file's jobs on schedule, mirror them into Supabase, run them when somebody presses **Run**.",
     epilog=EPILOG,
     no_args_is_help=True,
     rich_markup_mode="markdown",

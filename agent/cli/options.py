@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from agent.model import Json
 
 ConfigOption = Annotated[
     Path | None,
@@ -29,3 +32,14 @@ StateOption = Annotated[
 ]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
+
+
+def payload_of(text: str | None) -> Json:
+    """The payload that was typed, as JSON. Raises `typer.BadParameter` with the place of the mistake."""
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as err:
+        where = f"line {err.lineno} column {err.colno}"
+        raise typer.BadParameter(f"--payload is not JSON ({err.msg} at {where}); try '{{\"width\": 640}}'") from err

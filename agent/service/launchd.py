@@ -67,6 +67,10 @@ class Launchd:
             if code:
                 raise ServiceError(f"`{' '.join(command)}` failed: {said}", hint=f"The plist is {self.file(spec)}.")
 
+    def start_at_boot_hint(self) -> str | None:
+        """A LaunchAgent lives with its person's login; automatic login is set in System Settings."""
+        return None
+
     def uninstall(self, spec: ServiceSpec) -> bool:
         """Unload and remove the plist."""
         if not self.file(spec).exists():

@@ -43,6 +43,10 @@ class Manager(Protocol):
         """Write the file and start the service now and at every login. Installing again replaces it."""
         ...
 
+    def start_at_boot_hint(self) -> str | None:
+        """The command that makes it start before anybody logs in; None where there is none or it is done."""
+        ...
+
     def uninstall(self, spec: ServiceSpec) -> bool:
         """Stop and remove the service; the state directory stays. False when there was none."""
         ...

@@ -73,7 +73,7 @@ class Systemd:
             if code:
                 raise ServiceError(f"`{' '.join(command)}` failed: {said}", hint=f"The unit is {self.file(spec)}.")
 
-    def linger_hint(self) -> str | None:
+    def start_at_boot_hint(self) -> str | None:
         """What to run so that the service starts at boot without a login; None when that is so already."""
         code, said = self._shell(["loginctl", "show-user", getpass.getuser(), "--property=Linger"])
         return None if code == 0 and said.endswith("yes") else f"sudo loginctl enable-linger {getpass.getuser()}"

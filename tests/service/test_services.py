@@ -172,8 +172,8 @@ def test_systemds_answer_is_understood(
 
 
 def test_lingering_is_asked_for_until_it_is_on(tmp_path: Path) -> None:
-    assert Systemd(tmp_path, TEMPLATES, Recorder({"show-user": (0, "Linger=yes")})).linger_hint() is None
-    hint = Systemd(tmp_path, TEMPLATES, Recorder({"show-user": (0, "Linger=no")})).linger_hint()
+    assert Systemd(tmp_path, TEMPLATES, Recorder({"show-user": (0, "Linger=yes")})).start_at_boot_hint() is None
+    hint = Systemd(tmp_path, TEMPLATES, Recorder({"show-user": (0, "Linger=no")})).start_at_boot_hint()
     assert hint is not None
     assert hint.startswith("sudo loginctl enable-linger ")
 

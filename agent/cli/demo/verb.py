@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from platformdirs import user_state_path
 
+from agent.app.logs import configure
 from agent.cli.demo import once as timeline
 from agent.cli.demo import view
 from agent.cli.options import JsonOption
@@ -25,20 +26,26 @@ if TYPE_CHECKING:
 ONCE_JOB = "hello"
 
 
-def demo(  # noqa: D417 - Typer shows each option's help
-    once: Annotated[bool, typer.Option("--once", help="Press Run once, print the timeline, exit 0 when it is done.")] = False,
+def demo(
+    once: Annotated[
+        bool, typer.Option("--once", help="Press Run once, print the timeline, exit 0 when it is done.")
+    ] = False,
     as_json: JsonOption = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew: remove the demo's folder first.")] = False,
     folder: Annotated[Path | None, typer.Option("--dir", help="The demo's folder.", show_default=False)] = None,
     port: Annotated[
-        int | None, typer.Option("--port", help="The gateway's port. Default: the first free one from 54321 on.", show_default=False)
+        int | None,
+        typer.Option(
+            "--port", help="The gateway's port. Default: the first free one from 54321 on.", show_default=False
+        ),
     ] = None,
 ) -> None:
     """See it work on this machine: embedded Postgres and gateway, a project, a real agent with six jobs.
 
-    Needs no account and no Docker. Everything it starts ends with it (Ctrl-C); what it keeps is in one folder that it names.
+    Needs no account and no Docker. Everything it starts ends with it (Ctrl-C); it says where it keeps things.
     """
     place = (folder or user_state_path("cronmirror") / "demo").expanduser().absolute()
+    configure(level="warning", style="console")
     if fresh:
         _remove(place)
     code = asyncio.run(_until_stopped(_demo(place, port=port, once=once, as_json=as_json)))

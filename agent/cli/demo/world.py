@@ -13,23 +13,27 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import psycopg
+
 from agent.app.migrations import apply_migrations
 from agent.cli.demo.operator import Operator
 from agent.errors import StackError
 from agent.localstack.stack import LocalStack
 
 PROJECT = "demo"
+FIRST_PORT = 54321
+"""Where `supabase start` listens, too."""
 OPERATOR = "operator@demo.invalid"
 AGENT = "agent@demo.invalid"
 AGENT_STOP_S = 10.0
 AGENT_READY_S = 60.0
 JOBS = Path(__file__).parent / "jobs.yaml"
 
-MEMBERS = """
-insert into public.cron_projects (project_id) values (%(project)s) on conflict do nothing;
+ADD_PROJECT = "insert into public.cron_projects (project_id) values (%(project)s) on conflict do nothing"
+ADD_MEMBERS = """
 insert into public.cron_project_members (project_id, user_id, role) values
   (%(project)s, %(operator)s, 'admin'), (%(project)s, %(agent)s, 'agent')
-on conflict (project_id, user_id) do update set role = excluded.role;
+on conflict (project_id, user_id) do update set role = excluded.role
 """
 
 
@@ -41,7 +45,7 @@ class World:
         self.config = folder / "config.yaml"
         self.agent_log = folder / "agent.log"
         self._say = say
-        self._stack = LocalStack(folder / "stack", port=port, progress=say)
+        self._stack = LocalStack(folder / "stack", port=port or FIRST_PORT, next_free=port is None, progress=say)
         self._password_file = folder / "passwords"
         self._agent: asyncio.subprocess.Process | None = None
         self.operator: Operator
@@ -87,7 +91,9 @@ class World:
         password = self._password_file.read_text(encoding="utf-8")
         users = {"operator": await self._stack.create_user(OPERATOR, password)}
         users["agent"] = await self._stack.create_user(AGENT, password)
-        await self._stack.execute(MEMBERS, {"project": PROJECT, **users})
+        async with await psycopg.AsyncConnection.connect(self._stack.dsn) as connection:
+            await connection.execute(ADD_PROJECT, {"project": PROJECT})
+            await connection.execute(ADD_MEMBERS, {"project": PROJECT, **users})
         return password
 
     def _write_config(self, password: str) -> None:
@@ -109,8 +115,8 @@ class World:
         self.agent_log.write_bytes(b"")
         with self.agent_log.open("ab") as log:
             self._agent = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "agent", "run", "--log-level", "debug", *options),
-                stdin=asyncio.subprocess.DEVNULL,
+                *(sys.executable, "-m", "agent", "run", "--until-eof", "--log-level", "debug", *options),
+                stdin=asyncio.subprocess.PIPE,  # its end ends the agent, even when we are killed
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C on the terminal is ours to pass on

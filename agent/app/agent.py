@@ -1,0 +1,247 @@
+"""The agent, wired: read it from top to bottom and you have read the data path.
+
+Start: lock the state directory → open the outbox → recover → schedule at once (it never waits for the network) ∥
+sign in → hello → outbox → mirror → Realtime → claim. `docs/tasks.md` lists the loops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import structlog
+
+from agent.adapters.clock import SystemClock
+from agent.adapters.files import StateDir
+from agent.adapters.machine import machine_id
+from agent.adapters.payloads import PayloadFiles
+from agent.adapters.process import GroupProcesses
+from agent.adapters.sqlite import Journal
+from agent.adapters.supabase.realtime import SupervisedRealtime
+from agent.adapters.supabase.rest import Rest
+from agent.adapters.watch import FileWatch
+from agent.app.configuration import Configuration
+from agent.app.supabase import Supabase, connect
+from agent.app.tasks import Loops
+from agent.config.config import Config
+from agent.errors import CronmirrorError, Superseded
+from agent.model import BeatReply, Hello
+from agent.queue.intake import Box, Intake, Queue
+from agent.queue.lease import Leases
+from agent.report.heartbeat import Heartbeat, Listeners, Vitals
+from agent.report.link import Link
+from agent.report.mirror import Mirror
+from agent.report.outbox import Outbox
+from agent.report.pauses import Pauses
+from agent.report.recover import recover
+from agent.run.executor import Edges, Executor
+from agent.run.launch import Home
+from agent.run.redact import Redactor
+from agent.run.slots import Slots
+from agent.schedule.scheduler import Scheduler, next_run_at
+
+log = structlog.get_logger()
+
+FLUSH_S = 10.0
+"""How long the last reports may take when the agent stops; what is left is sent by the next start."""
+
+
+class Agent:
+    """One running agent. Build it with `open_agent`, then `start`, `wait_failed`, `drain`, `stop`."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        config: Config,
+        state: StateDir,
+        journal: Journal,
+        supabase: Supabase,
+        redactor: Redactor,
+        *,
+        takeover: bool,
+        environ: Mapping[str, str],
+    ) -> None:
+        self._configuration, self._config, self._state = configuration, config, state
+        self._journal, self._supabase, self._takeover = journal, supabase, takeover
+        self._agent_id = config.agent_id or state.agent_id(socket.gethostname())
+        self._draining = False
+        self._probing = False
+        clock, jobs = SystemClock(), configuration.catalogue
+        self._clock = clock
+        self._processes = GroupProcesses()
+
+        # A run: admitted by slots, executed by the executor, every step in the journal first.
+        self._executor = Executor(
+            Edges(clock=clock, processes=self._processes, journal=journal, payloads=PayloadFiles(state.payloads)),
+            redactor,
+            Home(
+                project=config.project,
+                agent_id=self._agent_id,
+                base_env={name: value for name, value in environ.items() if name not in config.withheld_env},
+                workdir=str(Path.home()),
+            ),
+        )
+        self.slots = Slots(execution=self._executor, clock=clock, jobs=jobs, concurrency=config.limits.concurrency)
+
+        # Slots of the schedule become runs.
+        self._pauses = Pauses(journal, clock)
+        self._scheduler = Scheduler(clock=clock, jobs=jobs, journal=journal, runner=self.slots, pause=self._pauses)
+
+        # What Supabase is told.
+        rest = Rest(supabase.database, project=config.project, agent_id=self._agent_id)
+        self._link = Link()
+        self._realtime = SupervisedRealtime(
+            supabase.target, supabase.session, clock=clock, project=config.project, agent_id=self._agent_id
+        )
+        self._outbox = Outbox(journal, rest, self._link, clock)
+        self._mirror = Mirror(
+            jobs, rest, self._link, self._pauses, clock, next_run_at, every_s=config.sync.mirror_every_s
+        )
+
+        # Requests become runs.
+        self._leases = Leases(self.slots, clock)
+        self._intake = Intake(
+            Queue(claims=rest, wakeups=self._realtime, gate=self._link, pause=self._pauses),
+            Box(runner=self.slots, jobs=jobs, journal=journal, notes=journal, reject=self._executor.reject),
+            clock,
+            poll_every_s=config.sync.poll_every_s,
+            beat_now=lambda: self.heartbeat.beat_now(),  # noqa: PLW0108 - the heartbeat is built after the intake
+        )
+        self.heartbeat = Heartbeat(
+            rest, self._greeting, self._vitals(), self._listeners(), self._link, self._pauses, clock
+        )
+
+    def _vitals(self) -> Vitals:
+        return Vitals(
+            runner=self.slots,
+            jobs=self._configuration.catalogue,
+            realtime_healthy=lambda: self._realtime.healthy,
+            config_error=lambda: self._configuration.catalogue.config_error,
+            draining=lambda: self._draining,
+            want_probe=self._want_probe,
+        )
+
+    def _listeners(self) -> Listeners:
+        return Listeners(
+            hello=(self._intake.on_hello, self._mirror.on_hello),
+            beat=(self._on_probed, self._leases.on_beat, self._intake.on_beat),
+        )
+
+    def _want_probe(self) -> bool:
+        self._probing = self._realtime.want_probe()
+        return self._probing
+
+    def _on_probed(self, reply: BeatReply) -> None:
+        if self._probing:
+            self._realtime.probe_sent(reply.server_time)
+
+    async def _greeting(self) -> Hello:
+        return Hello(
+            instance=self._state.instance(machine_id()),
+            known=tuple(await self._journal.unreported_requests()),
+            takeover=self._takeover,
+            info={
+                "name": self._config.agent_name or self._agent_id,
+                "version": version("cronmirror"),
+                "hostname": socket.gethostname(),
+                "platform": platform.platform(),
+                "python": platform.python_version(),
+            },
+        )
+
+    # ── life ────────────────────────────────────────────────────────────────
+
+    async def start(self) -> None:
+        """Recover what a previous life left, then start every loop: the schedule first."""
+        await self._pauses.load()
+        jobs = self._configuration.catalogue
+        lost = await recover(self._journal, self._processes, jobs, self._clock, agent_id=self._agent_id)
+        self.loops = Loops()
+        for name, loop in (
+            ("scheduler", self._scheduler.run()),
+            ("session", self._supabase.session.run()),
+            ("heartbeat", self.heartbeat.run()),
+            ("outbox", self._outbox.run()),
+            ("mirror", self._mirror.run()),
+            ("realtime", self._realtime.run()),
+            ("intake", self._intake.run()),
+            ("leases", self._leases.run()),
+            ("config", self._configuration.run(FileWatch)),
+            ("planned retries", self._watch_retries()),
+            ("reloads", self._watch_reloads()),
+        ):
+            self.loops.start(name, loop)
+        log.info("agent started", project=self._config.project, agent=self._agent_id, jobs=len(jobs.all()), lost=lost)
+
+    async def _watch_retries(self) -> None:
+        """A run that ended may have planned its next attempt."""
+        while True:
+            await self.slots.wait_change()
+            self._scheduler.kick()
+
+    async def _watch_reloads(self) -> None:
+        """A new configuration is mirrored at once."""
+        revision = self._configuration.catalogue.revision
+        while True:
+            revision = await self._configuration.catalogue.wait_changed(revision)
+            if (config := self._configuration.catalogue.config) is not None:
+                self.slots.resize(config.limits.concurrency)
+            self._mirror.kick()
+
+    async def wait_failed(self) -> CronmirrorError:
+        """Return why the agent can't go on: a loop ended, or another process is this agent."""
+        ended = asyncio.ensure_future(self.heartbeat.superseded.wait())
+        try:
+            await asyncio.wait((ended, self.loops.failed), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended.cancel()
+        return self.loops.failed.result() if self.loops.failed.done() else Superseded("another process is this agent now")
+
+    async def drain(self) -> None:
+        """No new claims and slots; running jobs get `drain_timeout`."""
+        self._draining = True
+        log.info("draining", running=len(self.slots.running()), timeout_s=self._config.drain_timeout_s)
+        await self.loops.stop("scheduler", "intake", "planned retries", "reloads")
+        self.heartbeat.beat_now()
+        if not await self.slots.drain(self._config.drain_timeout_s):
+            log.warning("drain_timeout is over; ending what still runs", running=len(self.slots.running()))
+            await self.cancel()
+
+    async def cancel(self) -> None:
+        """End what runs, and wait until that is recorded."""
+        self.slots.cancel_all("shutdown")
+        await self.slots.wait_idle()
+
+    async def stop(self) -> None:
+        """Send what can be sent, say goodbye, end every loop."""
+        await self.loops.stop("heartbeat", "outbox", "mirror")
+        if self._link.accepted:
+            await self._outbox.flush(FLUSH_S)
+        await self.heartbeat.stop()
+        await self.loops.stop()
+        log.info("agent stopped")
+
+
+@asynccontextmanager
+async def open_agent(
+    configuration: Configuration, state: StateDir, environ: Mapping[str, str], *, takeover: bool
+) -> AsyncIterator[Agent]:
+    """Lock the state directory, open what the agent needs, close it afterwards. Raises `StateError`, `ConfigError`."""
+    config = configuration.catalogue.config
+    assert config is not None  # noqa: S101 - Configuration.open raises without one
+    redactor = configuration.redactor
+    with state.lock():
+        journal = await Journal.open(state.database, SystemClock())
+        try:
+            async with connect(config, session_file=state.session, clock=SystemClock()) as supabase:
+                supabase.session.on_change(lambda token: redactor.add([token]))
+                yield Agent(
+                    configuration, config, state, journal, supabase, redactor, takeover=takeover, environ=environ
+                )
+        finally:
+            await journal.close()
