@@ -83,7 +83,7 @@ class FileWatch:
 
 def _identities(folders: Iterable[Path]) -> list[tuple[int, int] | None]:
     """A folder that was removed and made again is not watched any more."""
-    found = []
+    found: list[tuple[int, int] | None] = []
     for folder in folders:
         try:
             about = folder.stat()

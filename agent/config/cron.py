@@ -56,17 +56,21 @@ def _never(text: str) -> str | None:
         ).get_next(datetime)
     except CroniterBadDateError:
         return f"never fires within {_YEARS} years; is there such a day?"
-    except (CroniterError, ValueError, KeyError) as err:
-        return f"is not a cron expression{_which_field(text, str(err))}"
+    except (CroniterError, ValueError, KeyError):
+        return f"is not a cron expression{_which_field(text)}"
     return None
 
 
-def _which_field(text: str, message: str) -> str:
+def _which_field(text: str) -> str:
     """Croniter says `[60 * * * *] is not acceptable, out of range`; say which of the fields it is."""
-    names = FIELDS if len(text.split()) == len(FIELDS) else ("second", *FIELDS)
-    for position, (name, value) in enumerate(zip(names, text.split(), strict=True)):
-        alone = ["*"] * len(names)
-        alone[position] = value
-        if not croniter.is_valid(" ".join(alone), second_at_beginning=True):
-            return f": `{value}` is no {name}"
-    return f": {message.rsplit(']', maxsplit=1)[-1].strip()}"
+    fields = text.split()
+    names = FIELDS if len(fields) == len(FIELDS) else ("second", *FIELDS)
+    wrong = (
+        f": `{value}` is no {name}" for name, value in zip(names, fields, strict=True) if not _valid_alone(name, value)
+    )
+    return next(wrong, "")
+
+
+def _valid_alone(name: str, value: str) -> bool:
+    alone = [value if each == name else "*" for each in ("second", *FIELDS)]
+    return croniter.is_valid(" ".join(alone), second_at_beginning=True)

@@ -73,7 +73,7 @@ def written(tree: Node, path: Path) -> str:
         return "a list"
     if path[:1] == ("supabase",) or "env" in path[:-1]:
         return "this value"
-    text = node.text or ""
+    text = "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in node.text or "")
     return f'"{text}"' if len(text) <= _EXCERPT else f'"{text[:_EXCERPT]}…"'
 
 

@@ -177,7 +177,7 @@ class Word(Checked):
     def _parse(self, value: Any) -> str:
         text = text_of(value)
         if text not in self.choices:
-            close = _did_you_mean(get_close_matches(text.lower(), self.choices, n=1))
+            close = _did_you_mean(get_close_matches(text.lower(), self.choices, n=1, cutoff=0.5))
             raise fault(f"is none of {', '.join(self.choices)}" + (f"; {close}" if close else ""))
         return text
 
@@ -277,7 +277,7 @@ class Argv(Checked):
         if not isinstance(value, list):
             raise PydanticCustomError("shape", "expects a list such as [restic, backup, /data]")
         if not value or not value[0]:
-            raise fault("names no program; write [program, argument, …]")
+            raise PydanticCustomError("shape", "expects a program first, then its arguments: [program, argument, …]")
         for item in value:
             if not isinstance(item, str):
                 raise PydanticCustomError("shape", "expects texts only; quote every argument that is not plain text")

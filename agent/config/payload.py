@@ -59,10 +59,10 @@ def payload_fault(schema: Mapping[str, Json], payload: Json) -> str | None:
         errors = list(islice(_Validator(schema, registry=Registry()).iter_errors(payload), _ENOUGH))
     except RecursionError:
         return "payload: is nested too deeply (or the job's schema refers to itself without end)"
-    except Unresolvable as err:
-        return f"payload: cannot be checked, the job's schema refers to {err.ref} which it does not contain"
-    except (TypeError, ValueError) as err:
-        return f"payload: is not JSON: {err}"
+    except Unresolvable:
+        return "payload: cannot be checked, the job's schema refers to something it does not contain"
+    except (TypeError, ValueError):
+        return "payload: is not JSON"
     worst = best_match(errors)
     if worst is None:
         return None

@@ -83,7 +83,7 @@ def format_size(count: int) -> str:
 
 def _meant_duration(text: str) -> str | None:
     """`15 minuts` → `15m`, `30` → `30s`."""
-    match = _LOOSE.fullmatch(text[:_LONGEST])
+    match = _LOOSE.fullmatch(text) if len(text) <= _LONGEST else None
     if match is None:
         return None
     word = match[2].lower()
@@ -97,7 +97,7 @@ def _meant_duration(text: str) -> str | None:
 
 def _meant_size(text: str) -> str | None:
     """`64` and `64k` → `64KiB`, `65536` → `65536B`."""
-    match = _LOOSE.fullmatch(text[:_LONGEST])
+    match = _LOOSE.fullmatch(text) if len(text) <= _LONGEST else None
     if match is None:
         return None
     if not match[2] and float(match[1]) < _FACTOR:
