@@ -209,6 +209,17 @@ async def test_the_last_words_of_a_process_are_heard(box: Box):
         assert box.out.endswith("end")
 
 
+async def test_what_is_still_in_the_pipes_after_the_end_is_heard(box: Box):
+    """The end may be seen before the loop has looked at the pipes."""
+    spec = ProcessSpec(
+        argv=["/bin/sh", "-c", "echo out; echo err >&2"], env={}, workdir="/", stdin=None, timeout_s=9, grace_s=1
+    )
+    child = process._Child(spec, box.heard, box.processes._pidfd_open)
+    child._popen.wait()
+    assert child.close() == 0
+    assert (bytes(box.heard.stdout), bytes(box.heard.stderr)) == (b"out\n", b"err\n")
+
+
 # ── timeout and cancellation ────────────────────────────────────────────────
 
 

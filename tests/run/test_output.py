@@ -147,12 +147,14 @@ def test_a_secret_split_between_the_other_streams_output_is_hidden():
     assert taken.tail() == "***noise"
 
 
-def test_a_secret_added_while_output_comes_is_hidden_at_the_cuts_too():
+@pytest.mark.parametrize("count", range(500, 540))
+def test_a_secret_added_while_output_comes_is_hidden_at_the_cuts_too(count: int):
+    """Wherever the end of what is kept happens to begin."""
     secret = "correct-horse-battery-staple"
     redactor = Redactor()
     taken = Capture(LIMIT, redactor)
     redactor.add([secret])
-    for _ in range(5000):
+    for _ in range(count):
         taken.feed("stdout", secret.encode())
     for text in (taken.output("stdout").text, taken.tail()):
         assert set(NOTE.sub("", text)) <= {"*", "\n"}
