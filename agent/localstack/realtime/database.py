@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
 import psycopg
 import structlog
@@ -22,6 +23,7 @@ from agent.localstack.realtime.pgoutput import Change
 from agent.model.value import Json
 
 PUBLICATION = "supabase_realtime"
+CONNECT_S = 10
 _LOG = structlog.get_logger()
 
 _SETTINGS = """
@@ -53,12 +55,13 @@ class Database:
     """A small pool that outlives restarts of Postgres: a broken connection is replaced when it is next needed."""
 
     def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
         self._pool = AsyncConnectionPool(
             dsn,
             min_size=1,
             max_size=4,
             open=False,
-            timeout=10,
+            timeout=CONNECT_S,
             name="realtime",
             kwargs={"autocommit": True},
             configure=_configure,
@@ -69,18 +72,16 @@ class Database:
         """Connect and install the functions. StackError when Postgres cannot be used for a change feed."""
         functions = resources.files(__package__).joinpath("functions.sql").read_text("utf-8")
         try:
-            await self._pool.open(wait=True, timeout=15)
-            async with self._pool.connection() as connection:
+            async with await psycopg.AsyncConnection.connect(self._dsn, connect_timeout=CONNECT_S) as connection:
                 await _require_logical_wal(connection)
-                async with connection.transaction():
-                    await connection.execute("select pg_advisory_xact_lock(hashtext('realtime_local'))")
-                    await connection.execute(functions.encode())
+                await connection.execute("select pg_advisory_xact_lock(hashtext('realtime_local'))")
+                await connection.execute(functions.encode())
         except psycopg.Error as err:
-            await self._pool.close()
             raise StackError(
                 f"the Realtime server cannot use Postgres: {str(err).strip()}",
                 hint="It needs a reachable database and a superuser.",
             ) from err
+        await self._pool.open()
 
     async def close(self) -> None:
         """Close every connection."""
@@ -124,7 +125,7 @@ class Database:
             return []
 
 
-async def _configure(connection: psycopg.AsyncConnection[object]) -> None:
+async def _configure(connection: psycopg.AsyncConnection[Any]) -> None:
     connection.add_notice_handler(_notice)
     await connection.execute(_SETTINGS.encode())
 
@@ -134,7 +135,7 @@ def _notice(diagnostic: psycopg.errors.Diagnostic) -> None:
         _LOG.warning("Postgres could not tell a change to somebody", reason=diagnostic.message_primary)
 
 
-async def _require_logical_wal(connection: psycopg.AsyncConnection[object]) -> None:
+async def _require_logical_wal(connection: psycopg.AsyncConnection[Any]) -> None:
     cursor = await connection.execute("select current_setting('wal_level')")
     level = await cursor.fetchone()
     if level != ("logical",):

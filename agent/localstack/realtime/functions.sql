@@ -192,16 +192,14 @@ end
 $$;
 
 -- A change can be decoded a moment before its transaction is visible: wait for it, at most five seconds.
+-- p_xid has 32 bits; the epoch is the one that brings it nearest to now (the snapshot's end may lie on either side).
 create or replace function realtime_local.await_visible(p_xid bigint) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
-    v_next bigint = pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
-    v_full bigint = (v_next & ~4294967295) + p_xid;
+    v_now bigint = pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
+    v_full bigint = p_xid + round((v_now - p_xid) / 4294967296.0)::bigint * 4294967296;
     v_end timestamptz = clock_timestamp() + interval '5 seconds';
 begin
-    if v_full >= v_next then
-        v_full = v_full - 4294967296;
-    end if;
     while not pg_visible_in_snapshot(v_full::text::xid8, pg_current_snapshot()) and clock_timestamp() < v_end loop
         perform pg_sleep(0.0005);
     end loop;

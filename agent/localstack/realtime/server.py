@@ -71,10 +71,10 @@ class Realtime:
         key = websocket.headers.get("x-api-key") or query.get("apikey", [""])[0]
         caller = self._caller(key)
         if isinstance(caller, Response):
-            await websocket.send_denial_response(caller)
+            await _deny(websocket, caller)
             return
         if version is None:
-            await websocket.send_denial_response(Response(status_code=403))
+            await _deny(websocket, Response(status_code=403))
             return
         await websocket.accept()
         stage = Stage(keys=self._keys, hub=self._hub, database=self._database, live=self._feed.live)
@@ -92,6 +92,13 @@ class Realtime:
             return identity.of_api_key(self._keys, key)
         except IdentityRefused as err:
             return JSONResponse({"error": err.at_connect}, status_code=401)
+
+
+async def _deny(websocket: WebSocket, response: Response) -> None:
+    """Answer with HTTP. uvicorn 0.54 logs an error when we return before it has noticed that the connection is gone."""
+    await websocket.send_denial_response(response)
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 def _feed_ended(task: asyncio.Task[None]) -> None:
