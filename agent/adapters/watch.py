@@ -12,7 +12,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 import structlog
-from watchfiles import awatch
+from watchfiles import Change, awatch
 
 _log = structlog.get_logger()
 
@@ -21,6 +21,8 @@ _GATHER_MS = 1000
 _QUIET_MS = 100
 """A change is told when nothing happened for so long."""
 _POLL_MS = 1000
+_TICK_MS = 2000
+"""How often it is seen whether the folders are still the same."""
 
 
 class FileWatch:
@@ -63,7 +65,7 @@ class FileWatch:
         stood, told = _identities(folders), False
         watching = awatch(
             *(folder for folder in folders if folder.is_dir()),
-            watch_filter=lambda _change, name: Path(name) in wanted,
+            watch_filter=lambda change, name: Path(name) in wanted or _removed(change, name, folders),
             debounce=_GATHER_MS,
             step=_QUIET_MS,
             stop_event=self._restart,
@@ -71,18 +73,25 @@ class FileWatch:
             force_polling=self._polling,
             poll_delay_ms=_POLL_MS,
             yield_on_timeout=True,
+            rust_timeout=_TICK_MS,
         )
         async with aclosing(watching):
             async for changes in watching:
                 if changes or not told:
                     yield frozenset(Path(name) for _, name in changes)
                     told = True
-                if _identities(folders) != stood:
+                lost = any(_removed(change, name, folders) for change, name in changes)
+                if lost or _identities(folders) != stood:
                     return
 
 
+def _removed(change: Change, name: str, folders: Iterable[Path]) -> bool:
+    """A folder was removed: a new one in its place, even with the old inode, is not watched any more."""
+    return change is Change.deleted and Path(name) in folders
+
+
 def _identities(folders: Iterable[Path]) -> list[tuple[int, int] | None]:
-    """A folder that was removed and made again is not watched any more."""
+    """Which folders stand there now: one that appeared or came from elsewhere is not watched yet."""
     found: list[tuple[int, int] | None] = []
     for folder in folders:
         try:
