@@ -14,8 +14,10 @@ import pytest
 from agent.adapters.sqlite import Journal
 from agent.errors import StateError
 from agent.model import Reason, RunStatus, Trigger, Verdict, VerdictKind
+from agent.ports import RunJournal
 from tests.support.clock import VirtualClock
 from tests.support.fake_memory import FakeNotes, FakeOutboxStore
+from tests.support.fake_runs import FakeJournal
 from tests.support.reports import SLOT, a_plan, a_report
 
 HOUR = timedelta(hours=1)
@@ -31,9 +33,9 @@ async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
 # ── RunJournal ──────────────────────────────────────────────────────────────
 
 
-@pytest.fixture(params=["sqlite"])
-def runs(request: pytest.FixtureRequest) -> Journal:
-    return request.getfixturevalue("journal")
+@pytest.fixture(params=["sqlite", "fake"])
+def runs(request: pytest.FixtureRequest) -> RunJournal:
+    return request.getfixturevalue("journal") if request.param == "sqlite" else FakeJournal()
 
 
 async def test_a_run_that_began_is_unfinished_until_its_end_is_recorded(runs) -> None:
@@ -99,12 +101,19 @@ async def test_a_missed_slot_may_be_planned_as_a_catch_up_in_the_same_decision(s
     assert list(await slots.planned()) == [catch_up]
 
 
-async def test_a_slot_that_was_planned_is_not_recorded_as_missed(slots) -> None:
-    plan = a_plan()
+async def test_a_catch_up_takes_the_place_of_the_planned_run_it_drops(slots) -> None:
+    plan, catch_up = a_plan(), a_plan(trigger=Trigger.CATCH_UP)
     await slots.decide(cursors={}, planned=[plan])
     missed = a_report(trigger=Trigger.SCHEDULE, status=RunStatus.MISSED, scheduled_for=SLOT)
-    await slots.decide(cursors={}, reports=[missed])
-    assert list(await slots.planned()) == [plan]
+    await slots.decide(cursors={}, planned=[catch_up], reports=[missed], dropped=[plan.run_id])
+    assert list(await slots.planned()) == [catch_up]
+
+
+async def test_a_skipped_slot_is_not_planned_afterwards(slots) -> None:
+    skipped = a_report(trigger=Trigger.SCHEDULE, status=RunStatus.SKIPPED, scheduled_for=SLOT)
+    await slots.decide(cursors={}, reports=[skipped])
+    await slots.decide(cursors={}, planned=[a_plan()])
+    assert not await slots.planned()
 
 
 # ── OutboxStore ─────────────────────────────────────────────────────────────

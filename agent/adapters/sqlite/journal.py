@@ -96,10 +96,12 @@ class Journal:
         cursors: Mapping[str, datetime],
         planned: Sequence[PlannedRun] = (),
         reports: Sequence[Report] = (),
+        dropped: Sequence[UUID] = (),
     ) -> None:
         """One transaction; what already has a row is left out, but a `missed` slot may be planned as a catch-up."""
         limits = self._limits()
-        self._say_given_up(await self._writer.do(lambda db: runs.decide(db, cursors, planned, reports, limits)))
+        given_up = await self._writer.do(lambda db: runs.decide(db, cursors, planned, reports, dropped, limits))
+        self._say_given_up(given_up)
 
     async def planned(self) -> Sequence[PlannedRun]:
         """Planned and not begun, by `due_at`."""

@@ -123,12 +123,6 @@ insert into planned (run_id, job_id, trigger, attempt, scheduled_for, due_at, ca
 values (:run_id, :job_id, :trigger, :attempt, :scheduled_for, :due_at, :cause)
 on conflict do nothing;
 
--- name: planned_slot
--- Whether a slot and attempt is planned.
-select exists (
-  select 1 from planned where job_id = :job_id and scheduled_for = :scheduled_for and attempt = :attempt
-);
-
 -- name: planned
 -- Every planned run, by its instant.
 select * from planned order by due_at, rowid;

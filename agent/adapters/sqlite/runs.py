@@ -91,22 +91,19 @@ def decide(
     cursors: Mapping[str, datetime],
     planned: Sequence[PlannedRun],
     reports: Sequence[Report],
+    dropped: Sequence[UUID],
     limits: Limits,
 ) -> int:
-    """The scheduler's transaction; reports first, so that a catch-up may take over what was just missed."""
+    """The scheduler's transaction, in this order: a catch-up may take the place of a plan and of a missed slot."""
+    drop(db, dropped)
     for job_id, at in cursors.items():
         db.execute(SQL["advance"], {"job_id": job_id, "at": micros(at)})
-    given_up = sum(record(db, report, None, limits) for report in reports if _undecided(db, report))
+    given_up = sum(record(db, report, None, limits) for report in reports if _slot_row(db, report) is None)
     for run in planned:
         taken = _slot_row(db, run)
         if taken is None or taken["status"] == RunStatus.MISSED:
             db.execute(SQL["plan"], planned_row(run))
     return given_up
-
-
-def _undecided(db: sqlite3.Connection, report: Report) -> bool:
-    planned = db.execute(SQL["planned_slot"], _slot(report)).fetchone()[0]
-    return not planned and _slot_row(db, report) is None
 
 
 def cursor(db: sqlite3.Connection, job_id: str) -> int | None:
