@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -181,7 +182,7 @@ class Line:
 
     def _state(self, state: RealtimeSubscribeStates, error: Exception | None) -> None:
         if state is not RealtimeSubscribeStates.SUBSCRIBED and self._down is None:
-            self._down = f"{state.value}: {error}" if error else state.value
+            self._down = _words(state, error)
 
 
 def _guarded(binding: Binding) -> Callable[[PostgresChangesPayload], None]:
@@ -194,6 +195,15 @@ def _guarded(binding: Binding) -> Callable[[PostgresChangesPayload], None]:
             _log.exception("a realtime event could not be read", table=binding.table)
 
     return call
+
+
+def _words(state: RealtimeSubscribeStates, error: Exception | None) -> str:
+    """The server's own sentence out of the JSON that the library makes of it."""
+    try:
+        said = json.loads(str(error))
+        return str(said.get("message") or said.get("reason") or said)
+    except (ValueError, AttributeError):
+        return f"{state.value}: {error}" if error else f"the channel was lost ({state.value})"
 
 
 def _refused(err: InvalidStatus) -> LineBroken:

@@ -127,7 +127,6 @@ class SupervisedRealtime:
 
     async def _live(self) -> _End:
         """One line from its beginning to its end."""
-        token = None
         line = Line(
             self._target.socket_url,
             self._target.key,
@@ -136,21 +135,25 @@ class SupervisedRealtime:
             self._listening,
         )
         try:
-            token = await self._session.token()
-            self._new_token = None
-            await line.open(token)
-            why = await self._watch(line)
-            end = _End(why=why, token=token if _about_token(why) else None)
-        except LineBroken as err:
-            end = _End(why=str(err), retry_after_s=err.retry_after_s)
-        except CronmirrorError as err:
-            end = _End(why=str(err))
+            end = await self._lived(line)
+            self._why = end.why  # before the close, which takes a while where nobody answers
+            return end
         finally:
             self._since = None
             self._probe.forget()
             await line.close()
-        self._why = end.why
-        return end
+
+    async def _lived(self, line: Line) -> _End:
+        try:
+            token = await self._session.token()
+            self._new_token = None
+            await line.open(token)
+            why = await self._watch(line)
+        except LineBroken as err:
+            return _End(why=str(err), retry_after_s=err.retry_after_s)
+        except CronmirrorError as err:
+            return _End(why=str(err))
+        return _End(why=why, token=token if _about_token(why) else None)
 
     async def _watch(self, line: Line) -> str:
         """Return why the line has to go."""

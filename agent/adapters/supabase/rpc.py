@@ -107,20 +107,19 @@ class Database:
         if wrong_key(failure):
             return key_refused(self._target.url, failure)
         if code == "42501" or status == 403:  # noqa: PLR2004 - RFC 9110 §15.5.4
-            return Refused(f"{what}: {failure.text}.", code=code, status=status, hint=self._refusal_hint(status))
+            return Refused(f"{what}: {failure.text}.", code=code, status=status, hint=self._refusal_hint(failure))
         if status == 401:  # noqa: PLR2004 - RFC 9110 §15.5.2
             return SessionExpired(f"{what}: {self._target.url} did not accept the access token ({failure.text}).")
         if failure.temporary:
             return failure.unreachable(self._target.url, what)
         return Refused(f"{what}: {failure.text}.", code=code, status=status, hint=failure.hint)
 
-    def _refusal_hint(self, status: int) -> str:
-        if status == 401 or self._session.email is None:  # noqa: PLR2004 - RFC 9110 §15.5.2
+    def _refusal_hint(self, failure: HttpFailure) -> str:
+        email = self._session.email
+        if failure.status == 401 or email is None:  # noqa: PLR2004 - RFC 9110 §15.5.2
             return "Sign in: run `cronmirror login`."
-        return (
-            f"{self._session.email} needs the right role in this project (and an agent its own agent id): "
-            "an admin adds or changes its row in cron_project_members. `cronmirror login` signs in as somebody else."
-        )
+        todo = failure.hint or "An admin of the project gives it another role (or binds this agent id to it)."
+        return f"Signed in as {email}. {todo} To be somebody else, run `cronmirror login`."
 
     def _not_supabase(self, what: str) -> Unreachable:
         said = f"{what}: {self._target.url} answered something that is not JSON, which Supabase never does."

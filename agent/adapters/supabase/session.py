@@ -84,7 +84,7 @@ class Session:
             return self._target.key
         if self._tokens is None:
             self._adopt_stored()
-        while not self._usable():
+        if not self._usable():
             await self._refreshed()
         return self._current().access
 
@@ -209,8 +209,8 @@ class Session:
         self._refused.clear()
         try:
             self._save(tokens.to_json(self._target.url))
-        except CronmirrorError as err:
-            _log.warning("the session could not be stored", why=str(err), hint=err.hint)
+        except (CronmirrorError, OSError) as err:
+            _log.warning("the session could not be stored", why=str(err))
         if changed:
             _log.debug("signed in", email=tokens.email, expires_at=tokens.expires_at.isoformat())
             self._tell(tokens.access)
@@ -225,8 +225,8 @@ class Session:
     def _stored(self) -> Tokens | None:
         try:
             return Tokens.from_json(self._load(), self._target)
-        except CronmirrorError as err:
-            _log.warning("the stored session could not be read", why=str(err), hint=err.hint)
+        except (CronmirrorError, OSError) as err:
+            _log.warning("the stored session could not be read", why=str(err))
             return None
 
     def _adopt_stored(self) -> bool:

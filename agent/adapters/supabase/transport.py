@@ -17,8 +17,9 @@ from agent.model import Json
 
 TIMEOUT_S: Final = 10.0
 """For connecting, for sending, and for each silence while an answer is awaited."""
-KEEP_WARM_S: Final = 75.0
-"""Longer than the 15 s between beats, so that TLS is shaken once (httpx's own default is 5 s)."""
+KEEP_WARM_S: Final = 50.0
+"""Longer than the 15 s between beats, so that TLS is shaken once (httpx's own default is 5 s); shorter than the 60 s
+and more for which servers keep an idle connection, so that we close it first."""
 LONGEST_WISH_S: Final = 300.0
 """A `Retry-After` is honoured up to here: a wrong header must not silence an agent for a day."""
 URL_HINT: Final = "Check supabase.url in the configuration: it looks like https://abcdefgh.supabase.co"

@@ -8,10 +8,11 @@ from datetime import timedelta
 
 import pytest
 
+from agent.adapters.supabase.grants import Tokens
 from agent.adapters.supabase.target import Target
 from agent.errors import NeedsSignIn, StateError, Unreachable
 from tests.support.clock import VirtualClock
-from tests.support.misbehaving_supabase import ANON, EMAIL, PASSWORD, Answer, WallClock
+from tests.support.misbehaving_supabase import ANON, EMAIL, PASSWORD, Answer, WallClock, jwt
 from tests.support.waiting import wait_until
 
 
@@ -124,6 +125,7 @@ async def test_the_same_token_granted_again_is_handed_out_and_not_asked_for_in_a
     stale = await session.token()
     fake.next_answer("token", Answer(body={**fake.grant(), "access_token": stale}))
     assert await session.renew(stale) == stale
+    assert await session.token() == stale
     assert len(fake.grants("refresh_token")) == 1
 
 
@@ -138,6 +140,18 @@ async def test_listeners_hear_every_new_token_and_one_that_fails_stops_nobody(se
     first = await session.token()
     second = await session.renew(first)
     assert heard == [first, second]
+
+
+@pytest.mark.parametrize(("access", "hours"), [(jwt(iat=1000, exp=1000 + 7200), 2), ("opaque", 1)])
+async def test_where_auth_does_not_say_how_long_a_session_lives_the_token_does(
+    session, fake, store, clock, access, hours
+):
+    said = {key: value for key, value in fake.grant().items() if key not in ("expires_in", "user")}
+    fake.next_answer("token", Answer(body={**said, "access_token": access}))
+    await session.token()
+    stored = json.loads(store.data)
+    assert stored["lifetime_s"] == hours * 3600
+    assert stored["email"] == EMAIL
 
 
 # ── trouble on the way ───────────────────────────────────────────────────────
@@ -361,6 +375,14 @@ async def test_the_refresher_is_ahead_of_expiry_and_notices_a_jump_of_the_wall_c
         await clock.advance(30)
         await wait_until(lambda: len(fake.grants("refresh_token")) == 1)
         await wait_until(lambda: session._tokens.access != first)
+
+
+@pytest.mark.parametrize(("lifetime_s", "ahead_s"), [(4, 2), (300, 60), (3600, 360)])
+def test_a_session_is_refreshed_a_minute_or_a_tenth_ahead_and_never_in_its_first_half(lifetime_s, ahead_s):
+    now = WallClock().now()
+    until = now + timedelta(seconds=lifetime_s)
+    tokens = Tokens(access="a", refresh="r", expires_at=until, lifetime_s=lifetime_s, email=EMAIL)
+    assert tokens.due_in_s(now) == lifetime_s - ahead_s
 
 
 async def test_the_refresher_renews_a_short_session_before_half_of_it_is_over(session, fake):
