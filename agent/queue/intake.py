@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import structlog
 
-from agent.errors import CronmirrorError, PermanentError, StateError
+from agent.errors import CronmirrorError, Refused, StateError
 from agent.model import BeatReply, Claimed, Command, HelloReply, Job, Request, Run, Trigger, WakeKind
 from agent.ports import ClaimCall, Clock, Gate, Jobs, Notes, PauseState, RunJournal, Runner, WakeUps
 
@@ -99,6 +99,7 @@ class Intake:
     async def _listen(self) -> None:
         while True:
             wakeup = await self._queue.wakeups.next()
+            log.debug("woken", kind=wakeup.kind, request=str(wakeup.request_id) if wakeup.request_id else None)
             if wakeup.kind is WakeKind.CANCEL:
                 self._beat_now()
             else:
@@ -222,7 +223,7 @@ class Intake:
         self._failures += 1
         said = log.debug if self._failures > 1 else log.warning
         said("claim failed; trying again", error=str(error), hint=error.hint)
-        if not isinstance(error, PermanentError):
+        if not isinstance(error, StateError | Refused):  # whether the server is there is the heartbeat's to find out
             self._queue.gate.lost()
         full = min(RETRY_CAP_S, 2.0 ** min(self._failures - 1, _LARGEST_EXPONENT))
         await self._clock.sleep(full * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load

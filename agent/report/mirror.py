@@ -13,7 +13,7 @@ from datetime import datetime
 
 import structlog
 
-from agent.errors import CronmirrorError, PermanentError, Refused, TemporaryError
+from agent.errors import CronmirrorError, Refused
 from agent.model import HelloReply, Job, MirrorReply, MirrorRow, MirrorSync
 from agent.ports import Clock, Gate, Jobs, MirrorCall, PauseState
 from agent.report.outbox import blames_the_reports
@@ -166,7 +166,7 @@ class Mirror:
         self._failures += 1
         said = log.debug if self._failures > 1 else log.warning
         said("mirror not synced; trying again", error=str(error), hint=error.hint)
-        if isinstance(error, TemporaryError) or not isinstance(error, PermanentError):
+        if not isinstance(error, Refused):  # whether the server is there at all is the heartbeat's to find out
             self._gate.lost()
         await self._clock.sleep(backoff(self._failures, cap_s=RETRY_CAP_S))
 
