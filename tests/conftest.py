@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.support.stack"]
+
 _real_connect = socket.socket.connect
 
 

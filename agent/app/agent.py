@@ -200,7 +200,7 @@ class Agent:
             await asyncio.wait((ended, self.loops.failed), return_when=asyncio.FIRST_COMPLETED)
         finally:
             ended.cancel()
-        return self.loops.failed.result() if self.loops.failed.done() else Superseded("another process is this agent now")
+        return self.loops.failed.result() if self.loops.failed.done() else Superseded("another process is this agent")
 
     async def drain(self) -> None:
         """No new claims and slots; running jobs get `drain_timeout`."""

@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from agent.app.services import place_for_service, service_manager, spec_of
 from agent.cli.options import ConfigOption, StateOption
 from agent.cli.output import stderr, stdout
+from agent.cli.services import place_for_service, service_manager, spec_of
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the file and the commands; change nothing.")]
 

@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from agent.app.logs import configure
 from agent.cli import (
     check,
     demo,
@@ -77,4 +78,5 @@ def main() -> None:
     """Entry point of the `cronmirror` command; leaves the process with a documented exit code."""
     debug = "--debug" in sys.argv[1:]
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    configure(level="warning", style="console")
     guarded(lambda: app(args=arguments, prog_name="cronmirror", standalone_mode=True), debug=debug)

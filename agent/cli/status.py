@@ -8,10 +8,10 @@ import typer
 from rich.markup import escape
 
 from agent.app.place import open_place
-from agent.app.services import service_manager, spec_of
 from agent.cli.install import DryRun
 from agent.cli.options import ConfigOption, JsonOption, StateOption
 from agent.cli.output import print_json, stderr, stdout
+from agent.cli.services import service_manager, spec_of
 
 STYLE = {"running": "green", "failed": "red"}
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from rich.markup import escape
 
 from agent.app.place import open_place
-from agent.app.services import service_manager, spec_of
 from agent.cli.install import DryRun
 from agent.cli.options import ConfigOption, StateOption
 from agent.cli.output import stderr, stdout
+from agent.cli.services import service_manager, spec_of
 
 
 def uninstall(config: ConfigOption = None, state_dir: StateOption = None, dry_run: DryRun = False) -> None:

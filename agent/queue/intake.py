@@ -100,9 +100,9 @@ class Intake:
         while True:
             wakeup = await self._queue.wakeups.next()
             log.debug("woken", kind=wakeup.kind, request=str(wakeup.request_id) if wakeup.request_id else None)
-            if wakeup.kind is WakeKind.CANCEL:
+            if wakeup.kind is not WakeKind.QUEUED:  # a cancellation to learn of, or Realtime to be shown as connected
                 self._beat_now()
-            else:
+            if wakeup.kind is not WakeKind.CANCEL:
                 self._want.set()
 
     async def _poll(self) -> None:

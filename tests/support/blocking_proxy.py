@@ -17,40 +17,49 @@ class BlockingProxy:
         self.blocked = True
         self.refused = 0
         self.url = ""
-        self._open: set[asyncio.StreamWriter] = set()
+        self._open: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[BlockingProxy]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         try:
             yield self
         finally:
             server.close()
             for each in self._open:
-                each.close()
+                each.cancel()
+            await asyncio.gather(*self._open, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._open.add(task)
+        try:
+            await self._serve(reader, writer)
+        except (OSError, asyncio.CancelledError):
+            return
+        finally:
+            writer.close()
+            self._open.discard(task)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open.add(writer)
         head = await reader.read(65536)
         if self.blocked and head.startswith(b"GET /realtime"):
             self.refused += 1
-            writer.close()
             return
         to_reader, to_writer = await asyncio.open_connection(*self._upstream)
-        to_writer.write(head)
-        pumps = [asyncio.create_task(_pump(reader, to_writer)), asyncio.create_task(_pump(to_reader, writer))]
-        await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-        for pump in pumps:
-            pump.cancel()
-        await asyncio.gather(*pumps, return_exceptions=True)
-        for each in (writer, to_writer):
-            each.close()
-        self._open.discard(writer)
+        try:
+            to_writer.write(head)
+            async with asyncio.TaskGroup() as pumps:
+                pumps.create_task(_pump(reader, to_writer))
+                pumps.create_task(_pump(to_reader, writer))
+        finally:
+            to_writer.close()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from platformdirs import user_state_path
 
-from agent.app.logs import configure
 from agent.cli.demo import once as timeline
 from agent.cli.demo import view
 from agent.cli.options import JsonOption
@@ -45,7 +44,6 @@ def demo(
     Needs no account and no Docker. Everything it starts ends with it (Ctrl-C); it says where it keeps things.
     """
     place = (folder or user_state_path("cronmirror") / "demo").expanduser().absolute()
-    configure(level="warning", style="console")
     if fresh:
         _remove(place)
     code = asyncio.run(_until_stopped(_demo(place, port=port, once=once, as_json=as_json)))

@@ -7,8 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from agent.adapters.files import bundled
-from agent.app.place import Place, open_state
+from agent.app.place import Place, open_state, service_templates
 from agent.app.reading import find_config, read_config
 from agent.errors import ConfigError, ServiceError
 from agent.service import Manager, ServiceSpec, for_this_machine
@@ -67,4 +66,4 @@ def spec_of(place: Place) -> ServiceSpec:
 
 def service_manager() -> Manager:
     """The one of this machine. Raises `ServiceError` where there is none."""
-    return for_this_machine(Path.home(), bundled("launchd"))
+    return for_this_machine(Path.home(), service_templates())
