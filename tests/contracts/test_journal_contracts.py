@@ -14,10 +14,11 @@ import pytest
 from agent.adapters.sqlite import Journal
 from agent.errors import StateError
 from agent.model import Reason, RunStatus, Trigger, Verdict, VerdictKind
-from agent.ports import RunJournal
+from agent.ports import RunJournal, SlotJournal
 from tests.support.clock import VirtualClock
 from tests.support.fake_memory import FakeNotes, FakeOutboxStore
 from tests.support.fake_runs import FakeJournal
+from tests.support.fake_slots import FakeSlots
 from tests.support.reports import SLOT, a_plan, a_report
 
 HOUR = timedelta(hours=1)
@@ -64,9 +65,9 @@ async def test_a_request_is_unreported_while_its_run_goes_on(runs) -> None:
 # ── SlotJournal ─────────────────────────────────────────────────────────────
 
 
-@pytest.fixture(params=["sqlite"])
-def slots(request: pytest.FixtureRequest) -> Journal:
-    return request.getfixturevalue("journal")
+@pytest.fixture(params=["sqlite", "fake"])
+def slots(request: pytest.FixtureRequest) -> SlotJournal:
+    return request.getfixturevalue("journal") if request.param == "sqlite" else FakeSlots()
 
 
 async def test_a_job_never_seen_has_no_cursor(slots) -> None:
