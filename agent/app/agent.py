@@ -43,7 +43,8 @@ from agent.run.executor import Edges, Executor
 from agent.run.launch import Home
 from agent.run.redact import Redactor
 from agent.run.slots import Slots
-from agent.schedule.scheduler import Scheduler, next_run_at
+from agent.schedule.scheduler import Scheduler
+from agent.schedule.timetable import next_run_at
 
 log = structlog.get_logger()
 
@@ -74,10 +75,11 @@ class Agent:
         clock, jobs = SystemClock(), configuration.catalogue
         self._clock = clock
         self._processes = GroupProcesses()
+        self._payloads = PayloadFiles(state.payloads)
 
         # A run: admitted by slots, executed by the executor, every step in the journal first.
         self._executor = Executor(
-            Edges(clock=clock, processes=self._processes, journal=journal, payloads=PayloadFiles(state.payloads)),
+            Edges(clock=clock, processes=self._processes, journal=journal, payloads=self._payloads),
             redactor,
             Home(
                 project=config.project,
@@ -129,7 +131,7 @@ class Agent:
     def _listeners(self) -> Listeners:
         return Listeners(
             hello=(self._intake.on_hello, self._mirror.on_hello),
-            beat=(self._on_probed, self._leases.on_beat, self._intake.on_beat),
+            beat=(self._on_probed, self._leases.on_beat, self._intake.on_beat, lambda _: self._scheduler.kick()),
         )
 
     def _want_probe(self) -> bool:
@@ -160,6 +162,8 @@ class Agent:
         """Recover what a previous life left, then start every loop: the schedule first."""
         await self._pauses.load()
         jobs = self._configuration.catalogue
+        for run in await self._journal.unfinished():
+            self._payloads.remove(run.run_id)
         lost = await recover(self._journal, self._processes, jobs, self._clock, agent_id=self._agent_id)
         self.loops = Loops()
         for name, loop in (

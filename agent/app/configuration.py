@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from agent.adapters.files import StateDir
+from agent.adapters.secrets import Secrets
 from agent.app.reading import Reading, parse_config, read_config
 from agent.config.config import Config
 from agent.config.reload import Catalogue, Reloader
@@ -42,6 +43,8 @@ class Configuration:
         else:
             catalogue = Catalogue(reading.config)
             state.keep_config(reading.text)
+            for warning in reading.config.warnings:
+                log.warning("configuration warning", problem=str(warning))
         return cls(path, state, environ, catalogue)
 
     @staticmethod
@@ -65,8 +68,13 @@ class Configuration:
 
     async def _load(self) -> Config:
         """Read in a thread: a keyring may ask the person."""
-        reading: Reading = await asyncio.to_thread(read_config, self._path, self._environ, private=True)
-        self._watch.follow(reading.files)
+        lookup = Secrets(self._path.parent, self._environ)
+        try:
+            reading: Reading = await asyncio.to_thread(
+                read_config, self._path, self._environ, private=True, lookup=lookup
+            )
+        finally:  # a mistake may be in an env file: mending it must be noticed as well
+            self._watch.follow([self._path, *lookup.files])
         self._text = reading.text
         self.redactor.add(reading.config.secrets)
         return reading.config

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from agent.adapters import files
 from agent.adapters.files import ensure_private_enough
 from agent.adapters.machine import local_timezone
 from agent.adapters.secrets import Secrets
 from agent.config.build import Surroundings
 from agent.config.config import Config
 from agent.config.loader import load
-from agent.config.tree import MAX_BYTES
 from agent.errors import ConfigError, Problem
 
 NAME = "config.yaml"
@@ -44,25 +44,20 @@ def find_config(given: Path | None, environ: Mapping[str, str]) -> Path:
     )
 
 
-def read_config(path: Path, environ: Mapping[str, str], *, private: bool) -> Reading:
+def read_config(path: Path, environ: Mapping[str, str], *, private: bool, lookup: Secrets | None = None) -> Reading:
     """Read `path`. `private`: refuse a file that others can write to, for its commands will be run.
 
-    Raises `ConfigError` with every problem.
+    `lookup` knows afterwards which files were asked for, even when reading failed. Raises `ConfigError` with every
+    problem.
     """
     if private:
         ensure_private_enough(path)
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-        text = raw.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as err:
-        raise ConfigError([Problem(file=str(path), message=f"can't be read: {err}")]) from err
-    return parse_config(text, path, environ)
+    return parse_config(files.read_config(path), path, environ, lookup=lookup)
 
 
-def parse_config(text: str, path: Path, environ: Mapping[str, str]) -> Reading:
+def parse_config(text: str, path: Path, environ: Mapping[str, str], *, lookup: Secrets | None = None) -> Reading:
     """The configuration that `text` is, when it stands at `path`. Raises `ConfigError`."""
-    lookup = Secrets(path.parent, environ)
+    lookup = lookup or Secrets(path.parent, environ)
     around = Surroundings(
         file=path.name, now=datetime.now(UTC), home=str(Path.home()), timezone=local_timezone(environ)
     )

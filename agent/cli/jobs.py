@@ -13,7 +13,7 @@ from agent.app.reading import find_config, read_config
 from agent.cli.options import ConfigOption, JsonOption
 from agent.cli.output import ago, local, plain, print_json, stdout
 from agent.model import Job
-from agent.schedule.scheduler import next_run_at
+from agent.schedule.timetable import next_run_at
 
 
 def jobs(config: ConfigOption = None, as_json: JsonOption = False) -> None:
