@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from agent.localstack.keys import Keys
 from agent.localstack.postgres import Cluster
 from agent.localstack.realtime import Limits, Realtime
 from tests.localstack.realtime.phoenix import Phoenix, dial
+from tests.support.waiting import wait_until
 
 ANN = "a0000000-0000-4000-8000-00000000000a"
 BOB = "b0000000-0000-4000-8000-00000000000b"
@@ -29,6 +29,7 @@ create role anon nologin; create role authenticated nologin; create role service
 -- The launcher's clusters for tests commit asynchronously: a change would wait 200 ms for the log writer.
 alter role postgres set synchronous_commit = on
 """
+StackWith = Callable[[Limits], contextlib.AbstractAsyncContextManager["Stack"]]
 _names = (f"house_{number}" for number in itertools.count())
 
 
@@ -81,16 +82,18 @@ class Stack:
 @contextlib.asynccontextmanager
 async def served(realtime: Realtime) -> AsyncIterator[int]:
     """The port of a uvicorn that mounts the server."""
-    app = Starlette(routes=realtime.routes())
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="off"))
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.005)
+    config = uvicorn.Config(
+        Starlette(routes=realtime.routes()), host="127.0.0.1", port=0, log_level="warning", lifespan="off"
+    )
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    # Not `serve()`: its loop looks every 100 ms whether to end.
+    await server.startup()
     try:
         yield server.servers[0].sockets[0].getsockname()[1]
     finally:
-        server.should_exit = True
-        await serving
+        await server.shutdown()
 
 
 @contextlib.asynccontextmanager
@@ -111,23 +114,53 @@ async def stack_on(dsn: str, limits: Limits | None = None) -> AsyncIterator[Stac
             await stack.database.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared(cluster: Cluster) -> AsyncIterator[Stack]:
+    async with stack_on(cluster.dsn("house")) as stack:
+        yield stack
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def stack(shared: Stack) -> AsyncIterator[Stack]:
+    """The shared stack with empty tables, every earlier change told. For tests that leave the schema alone."""
+    marker = await shared.client()
+    await marker.subscribe(
+        "realtime:marker", {"event": "*", "schema": "public", "table": "memos", "filter": "id=eq.-1"}
+    )
+    await shared.sql("insert into memos values (-1)")
+    await marker.change()
+    await shared.sql("truncate tasks, memos, ledger, vault, keyless, grumpy, shapes, unpublished restart identity")
+    yield shared
+    for client in shared.open:
+        await client.connection.close()
+    shared.open.clear()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def fresh_dsn(cluster: Cluster) -> AsyncIterator[str]:
     name = next(_names)
     async with await psycopg.AsyncConnection.connect(cluster.dsn(), autocommit=True) as connection:
-        await connection.execute(f"create database {name} template house".encode())
+        await connection.execute(f"create database {name}".encode())
+        async with await psycopg.AsyncConnection.connect(cluster.dsn(name), autocommit=True) as made:
+            await made.execute(HOUSE)
         yield cluster.dsn(name)
+
+        async def released() -> bool:
+            found = await connection.execute("select from pg_replication_slots where database = %s", (name,))
+            return await found.fetchone() is None
+
+        await wait_until(released)
         await connection.execute(f"drop database {name} with (force)".encode())
 
 
-@pytest.fixture
-async def stack(fresh_dsn: str) -> AsyncIterator[Stack]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def own_stack(fresh_dsn: str) -> AsyncIterator[Stack]:
+    """A server and a database of the test's own."""
     async with stack_on(fresh_dsn) as stack:
         yield stack
 
 
 @pytest.fixture
-def stack_with(fresh_dsn: str) -> Callable[[Limits], contextlib.AbstractAsyncContextManager[Stack]]:
+def stack_with(fresh_dsn: str) -> StackWith:
+    """Like `own_stack`, with limits."""
     return lambda limits: stack_on(fresh_dsn, limits)
-
-

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,44 +15,54 @@ from websockets.exceptions import ConnectionClosed
 from agent.errors import StackError
 from agent.localstack.keys import Keys
 from agent.localstack.realtime import Limits, Realtime
-from tests.localstack.realtime.conftest import Stack, stack_on, start_cluster
+from tests.localstack.realtime.conftest import Stack, StackWith, stack_on, start_cluster
+from tests.localstack.realtime.phoenix import Phoenix
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 MEMOS = {"event": "*", "schema": "public", "table": "memos"}
 
 
 async def slots(stack: Stack) -> int:
-    cursor = await stack.database.execute("select count(*) from pg_replication_slots where database = current_database()")
+    cursor = await stack.database.execute(
+        "select count(*) from pg_replication_slots where database = current_database()"
+    )
     return (await cursor.fetchone())[0]
 
 
-async def test_the_slot_is_temporary_and_gone_after_stop(stack: Stack) -> None:
-    assert await wait_until(lambda: slots(stack)) == 1
-    await stack.realtime.stop()
-    await wait_until(lambda: _none(slots(stack)))
-    await stack.realtime.stop()
+async def test_the_slot_is_temporary_and_gone_after_stop(own_stack: Stack) -> None:
+    assert await wait_until(lambda: slots(own_stack)) == 1
+    await own_stack.realtime.stop()
+    await wait_until(lambda: _none(slots(own_stack)))
+    await own_stack.realtime.stop()
 
 
 async def _none(count: Any) -> bool:
     return await count == 0
 
 
-async def test_a_lost_feed_comes_back_by_itself_and_subscribers_notice_nothing(stack: Stack) -> None:
-    client = await stack.client()
+async def test_a_lost_feed_comes_back_by_itself_and_subscribers_notice_nothing(own_stack: Stack) -> None:
+    client = await own_stack.client()
     await client.subscribe("realtime:m", MEMOS)
-    cursor = await stack.database.execute("select active_pid from pg_replication_slots where database = current_database()")
+    cursor = await own_stack.database.execute(
+        "select active_pid from pg_replication_slots where database = current_database()"
+    )
     (walsender,) = await cursor.fetchone()
-    await stack.sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'cronmirror %%'")
+    await own_stack.sql(
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()"
+        " and pid <> pg_backend_pid()"
+    )
 
     async def back() -> bool:
-        cursor = await stack.database.execute(
+        cursor = await own_stack.database.execute(
             "select from pg_replication_slots where database = current_database() and active and active_pid <> %s",
             (walsender,),
         )
         return await cursor.fetchone() is not None
 
     await wait_until(back)
-    await stack.sql("insert into memos values (1, 'after')")
+    await own_stack.sql("insert into memos values (1, 'after')")
     assert (await client.change())["record"]["body"] == "after"
 
 
@@ -82,20 +90,20 @@ async def test_subscribers_stay_joined_over_a_crash_of_postgres(tmp_path: Path) 
         await cluster.stop()
 
 
-async def test_a_change_that_is_decoded_before_it_is_visible_is_waited_for(stack: Stack) -> None:
-    """A commit that waits for a standby is in the log, decoded, and not yet visible: nobody may be told `no such row`."""
-    client = await stack.client()
+async def test_a_change_that_is_decoded_before_it_is_visible_is_waited_for(own_stack: Stack) -> None:
+    """A commit that waits for a standby is in the log and decoded, and not yet visible: its row is not gone."""
+    client = await own_stack.client()
     await client.subscribe("realtime:m", MEMOS)
-    await stack.sql("alter system set synchronous_standby_names = 'nobody'")
-    await stack.sql("select pg_reload_conf()")
-    async with await psycopg.AsyncConnection.connect(stack.dsn, autocommit=True) as other:
+    await own_stack.sql("alter system set synchronous_standby_names = 'nobody'")
+    await own_stack.sql("select pg_reload_conf()")
+    async with await psycopg.AsyncConnection.connect(own_stack.dsn, autocommit=True) as other:
         await wait_until(lambda: _setting(other, "synchronous_standby_names", "nobody"))
         stuck = asyncio.create_task(other.execute("insert into memos values (1, 'late')"))
         try:
-            await wait_until(lambda: _asking(stack))
+            await wait_until(lambda: _asking(own_stack))
         finally:
-            await stack.sql("alter system reset synchronous_standby_names")
-            await stack.sql("select pg_reload_conf()")
+            await own_stack.sql("alter system reset synchronous_standby_names")
+            await own_stack.sql("select pg_reload_conf()")
             await stuck
     assert (await client.change())["record"]["body"] == "late"
 
@@ -108,14 +116,14 @@ async def _setting(connection: psycopg.AsyncConnection[Any], name: str, value: s
 async def _asking(stack: Stack) -> bool:
     """The fan-out has begun to ask about the change."""
     cursor = await stack.database.execute(
-        "select from pg_stat_activity where datname = current_database() and state = 'active' and query like '%fan_out%'"
-        " and pid <> pg_backend_pid()"
+        "select from pg_stat_activity where datname = current_database() and state = 'active'"
+        " and query like '%fan_out%' and pid <> pg_backend_pid()"
     )
     return await cursor.fetchone() is not None
 
 
 async def test_a_reader_that_does_not_read_is_cut_off_and_the_others_are_served(
-    stack_with: Callable[[Limits], contextlib.AbstractAsyncContextManager[Stack]],
+    stack_with: StackWith,
 ) -> None:
     async with stack_with(Limits(queued_bytes=1_000_000)) as stack:
         lazy = await stack.client(max_queue=1, compression=None)
@@ -127,35 +135,39 @@ async def test_a_reader_that_does_not_read_is_cut_off_and_the_others_are_served(
             assert (await busy.change())["record"]["id"] == number
         assert await wait_until(lambda: len(stack.realtime._sessions) == 1)
         with pytest.raises(ConnectionClosed):
-            async with asyncio.timeout(10):
-                while True:
-                    await lazy.connection.recv()
+            await _drained(lazy)
 
 
-async def test_a_change_of_a_table_that_is_gone_does_not_stop_the_feed(stack: Stack) -> None:
-    client = await stack.client()
-    await client.subscribe("realtime:all", {"event": "*", "schema": "public"}, token=stack.token())
-    async with stack.database.transaction():
-        await stack.sql("insert into ledger values (1, 1, 'x')")
-        await stack.sql("drop table ledger")
-    async with stack.database.transaction():
-        await stack.sql("insert into shapes (id, feeling) values (gen_random_uuid(), 'calm')")
-        await stack.sql("alter table shapes drop column feeling")
-        await stack.sql("drop type mood")
-    await stack.sql("insert into memos values (1, 'next')")
+async def _drained(client: Phoenix) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            await client.connection.recv()
+
+
+async def test_a_change_of_a_table_that_is_gone_does_not_stop_the_feed(own_stack: Stack) -> None:
+    client = await own_stack.client()
+    await client.subscribe("realtime:all", {"event": "*", "schema": "public"}, token=own_stack.token())
+    async with own_stack.database.transaction():
+        await own_stack.sql("insert into ledger values (1, 1, 'x')")
+        await own_stack.sql("drop table ledger")
+    async with own_stack.database.transaction():
+        await own_stack.sql("insert into shapes (id, feeling) values (gen_random_uuid(), 'calm')")
+        await own_stack.sql("alter table shapes drop column feeling")
+        await own_stack.sql("drop type mood")
+    await own_stack.sql("insert into memos values (1, 'next')")
     assert (await client.change())["table"] == "memos"
 
 
 async def test_a_database_that_cannot_be_reached_is_a_clear_error(stack: Stack) -> None:
-    realtime = Realtime(dsn=stack.dsn.replace("/house_", "/nowhere_"), keys=Keys.generate())
+    realtime = Realtime(dsn=stack.dsn.replace("/house", "/nowhere"), keys=Keys.generate())
     with pytest.raises(StackError, match="the Realtime server cannot use Postgres"):
         await realtime.start()
 
 
-async def test_a_database_without_the_publication_gets_it(stack: Stack) -> None:
-    await stack.sql("drop publication supabase_realtime")
-    again = Realtime(dsn=stack.dsn, keys=stack.keys)
+async def test_a_database_without_the_publication_gets_it(own_stack: Stack) -> None:
+    await own_stack.sql("drop publication supabase_realtime")
+    again = Realtime(dsn=own_stack.dsn, keys=own_stack.keys)
     await again.start()
     await again.stop()
-    cursor = await stack.database.execute("select count(*) from pg_publication where pubname = 'supabase_realtime'")
+    cursor = await own_stack.database.execute("select count(*) from pg_publication where pubname = 'supabase_realtime'")
     assert await cursor.fetchone() == (1,)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from agent.localstack.realtime import Limits
-from tests.localstack.realtime.conftest import ANN, Stack
+from tests.localstack.realtime.conftest import ANN, Stack, StackWith
 from tests.localstack.realtime.phoenix import Phoenix, dial
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+UNABLE = "Unable to subscribe to changes with given parameters"
 MEMOS = {"event": "*", "schema": "public", "table": "memos"}
-StackWith = Callable[[Limits], contextlib.AbstractAsyncContextManager[Stack]]
 
 
 async def closed(client: Phoenix) -> int:
@@ -82,22 +82,25 @@ async def test_heartbeat_join_and_leave_are_answered_in_the_genuine_frames(stack
     binding = f'{{"id":{number},"event":"*","filter":"id=eq.5","schema":"public","table":"memos"}}'
     joined = f'{{"status":"ok","response":{{"postgres_changes":[{binding}]}}}}'
     empty = '{"status":"ok","response":{}}'
-    assert frames == {
-        "1.0.0": [
-            f'{{"ref":"1","event":"phx_reply","topic":"phoenix","payload":{empty}}}',
-            f'{{"ref":"2","event":"phx_reply","topic":"realtime:m","payload":{joined}}}',
-            f'{{"ref":"3","event":"phx_reply","topic":"realtime:m","payload":{empty}}}',
-            '{"ref":"2","event":"phx_close","topic":"realtime:m","payload":{}}',
-            f'{{"ref":"4","event":"phx_reply","topic":"phoenix","payload":{empty}}}',
-        ],
-        "2.0.0": [
-            f'[null,"1","phoenix","phx_reply",{empty}]',
-            f'["2","2","realtime:m","phx_reply",{joined}]',
-            f'["2","3","realtime:m","phx_reply",{empty}]',
-            '["2","2","realtime:m","phx_close",{}]',
-            f'[null,"4","phoenix","phx_reply",{empty}]',
-        ],
-    }[vsn]
+    assert (
+        frames
+        == {
+            "1.0.0": [
+                f'{{"ref":"1","event":"phx_reply","topic":"phoenix","payload":{empty}}}',
+                f'{{"ref":"2","event":"phx_reply","topic":"realtime:m","payload":{joined}}}',
+                f'{{"ref":"3","event":"phx_reply","topic":"realtime:m","payload":{empty}}}',
+                '{"ref":"2","event":"phx_close","topic":"realtime:m","payload":{}}',
+                f'{{"ref":"4","event":"phx_reply","topic":"phoenix","payload":{empty}}}',
+            ],
+            "2.0.0": [
+                f'[null,"1","phoenix","phx_reply",{empty}]',
+                f'["2","2","realtime:m","phx_reply",{joined}]',
+                f'["2","3","realtime:m","phx_reply",{empty}]',
+                '["2","2","realtime:m","phx_close",{}]',
+                f'[null,"4","phoenix","phx_reply",{empty}]',
+            ],
+        }[vsn]
+    )
     assert int(number) > 0
 
 
@@ -201,20 +204,27 @@ async def test_frames_that_make_no_sense_are_ignored(stack: Stack, vsn: str) -> 
     [
         (
             {"event": "*", "schema": "public", "table": "unpublished"},
-            "Unable to subscribe to changes with given parameters. Please check Realtime is enabled for the given "
-            "connect parameters: [event: *, schema: public, table: unpublished, filters: [], select: nil]",
+            (
+                f"{UNABLE}. Please check Realtime is enabled for the given "
+                "connect parameters: [event: *, schema: public, table: unpublished, filters: [], select: nil]"
+            ),
         ),
         (
             {"event": "insert", "schema": "public", "table": "ledger", "filter": "secret=eq.x"},
-            "Unable to subscribe to changes with given parameters. An exception happened so please check your connect "
-            'parameters: [event: INSERT, schema: public, table: ledger, filters: [{"secret", "eq", "x", false}], '
-            "select: nil]. Exception: ERROR P0001 (raise_exception) invalid column for filter secret",
+            (
+                f"{UNABLE}. An exception happened so please check your connect "
+                'parameters: [event: INSERT, schema: public, table: ledger, filters: [{"secret", "eq", "x", false}], '
+                "select: nil]. Exception: ERROR P0001 (raise_exception) invalid column for filter secret"
+            ),
         ),
         (
             {"event": "*", "schema": "public", "table": "memos", "filter": "id=eq.abc"},
-            "Unable to subscribe to changes with given parameters. An exception happened so please check your connect "
-            'parameters: [event: *, schema: public, table: memos, filters: [{"id", "eq", "abc", false}], select: nil]. '
-            "Exception: ERROR 22P02 (invalid_text_representation) invalid input syntax for type integer: \"abc\"",
+            (
+                f"{UNABLE}. An exception happened so please check your connect "
+                'parameters: [event: *, schema: public, table: memos, filters: [{"id", "eq", "abc", false}], '
+                "select: nil]. Exception: ERROR 22P02 (invalid_text_representation) "
+                'invalid input syntax for type integer: "abc"'
+            ),
         ),
         (
             {"schema": "public", "table": "memos", "filter": "id=foo.1"},
@@ -222,8 +232,10 @@ async def test_frames_that_make_no_sense_are_ignored(stack: Stack, vsn: str) -> 
         ),
         (
             {"event": "*"},
-            "No subscription params provided. Please provide at least a `schema` or `table` to subscribe to: "
-            '%{"event" => "*"}',
+            (
+                "No subscription params provided. Please provide at least a `schema` or `table` to subscribe to: "
+                '%{"event" => "*"}'
+            ),
         ),
     ],
 )
@@ -420,8 +432,8 @@ async def test_an_oversized_frame_closes_the_connection(stack_with: StackWith) -
         assert await closed(client) == 1009
 
 
-async def test_stopping_the_server_closes_connections_with_1012(stack: Stack) -> None:
-    client = await stack.client()
+async def test_stopping_the_server_closes_connections_with_1012(own_stack: Stack) -> None:
+    client = await own_stack.client()
     await client.subscribe("realtime:m", MEMOS)
-    await stack.realtime.stop()
+    await own_stack.realtime.stop()
     assert await closed(client) == 1012
