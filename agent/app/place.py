@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.adapters.files import StateDir, bundled
+from agent.adapters.files import StateDir, bundled, state_root
 from agent.app.reading import find_config, read_config
 from agent.config.config import Config
 
@@ -34,6 +34,11 @@ def open_place(config: Path | None, state_dir: Path | None) -> Place:
 def open_state(state_dir: Path | None, project: str) -> StateDir:
     """The state directory that was named, else the project's own."""
     return StateDir(state_dir) if state_dir is not None else StateDir.of_project(project, os.environ)
+
+
+def state_folder(project: str) -> Path:
+    """Where an agent of `project` keeps its state when nothing else is said."""
+    return state_root(os.environ) / project
 
 
 def service_templates() -> Path:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shlex
 import shutil
 import signal
+import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from platformdirs import user_state_path
 
+from agent.app.place import state_folder
 from agent.cli.demo import once as timeline
 from agent.cli.demo import view
 from agent.cli.options import JsonOption
@@ -22,6 +24,7 @@ from agent.errors import StackError
 if TYPE_CHECKING:
     from agent.cli.demo.world import World
 
+PROJECT = "demo"
 ONCE_JOB = "hello"
 
 
@@ -43,7 +46,7 @@ def demo(
 
     Needs no account and no Docker. Everything it starts ends with it (Ctrl-C); it says where it keeps things.
     """
-    place = (folder or user_state_path("cronmirror") / "demo").expanduser().absolute()
+    place = (folder or _default_folder()).expanduser().absolute()
     if fresh:
         _remove(place)
     code = asyncio.run(_until_stopped(_demo(place, port=port, once=once, as_json=as_json)))
@@ -82,7 +85,9 @@ async def _demo(place: Path, *, port: int | None, once: bool, as_json: bool) -> 
 
 async def _live(world: World) -> None:
     await world.operator.press_run(ONCE_JOB)
-    command = f"cronmirror {{}} --config {world.config}"
+    command = f"{_ourselves()} {{}} --config {shlex.quote(str(world.config))}"
+    if world.folder != _default_folder():
+        command += f" --state-dir {shlex.quote(str(world.folder))}"
     lines = (
         f"Supabase-compatible gateway: {world.url}   folder: {world.folder}   Ctrl-C ends everything.",
         "Try in another terminal:",
@@ -91,6 +96,16 @@ async def _live(world: World) -> None:
         f"  edit {world.config} and watch the job table follow",
     )
     await view.watch(world.operator, "\n".join(lines))
+
+
+def _default_folder() -> Path:
+    """Where the agent of the project `demo` looks for its state by itself."""
+    return state_folder(PROJECT)
+
+
+def _ourselves() -> str:
+    """How this command was called, for copying."""
+    return shlex.quote(sys.argv[0]) if Path(sys.argv[0]).name == "cronmirror" else "cronmirror"
 
 
 def _progress(*, quiet: bool) -> Any:
@@ -105,10 +120,9 @@ def _remove(place: Path) -> None:
     """Remove a demo's folder, and only one: a wrong `--dir` must not cost anybody a home directory."""
     if not place.exists():
         return
-    known = {"stack", "config.yaml", "agent.env", "passwords", "agent", "agent.log", "lock", "person.json"}
-    if strangers := {each.name for each in place.iterdir()} - known:
+    if not (place / "stack").is_dir() and any(place.iterdir()):
         raise StackError(
-            f"{place} holds what no demo made ({', '.join(sorted(strangers)[:3])}); it is left as it is",
+            f"{place} was not made by a demo; it is left as it is",
             hint="Choose another folder with --dir, or remove this one by hand.",
         )
     shutil.rmtree(place)

@@ -16,6 +16,8 @@ from typing import Self
 import psycopg
 
 from agent.app.migrations import apply_migrations
+from agent.app.people import sign_in
+from agent.app.place import open_place
 from agent.cli.demo.operator import Operator
 from agent.errors import StackError
 from agent.localstack.stack import LocalStack
@@ -80,6 +82,7 @@ class World:
         await self._start_agent()
         self.operator = Operator(self._stack.url, self._stack.keys.publishable_key, PROJECT)
         await self.operator.sign_in(OPERATOR, password)
+        await self._sign_in_here(password)
         self._say("waiting until the agent has mirrored its jobs")
         await self._ready()
 
@@ -110,8 +113,13 @@ class World:
         env_file.touch(mode=0o600)
         env_file.write_text("".join(f"{name}={value}\n" for name, value in environment.items()), encoding="utf-8")
 
+    async def _sign_in_here(self, password: str) -> None:
+        """So that `cronmirror request` works in another terminal, as after `cronmirror login --person`."""
+        place = open_place(self.config, self.folder)
+        await sign_in(place.config, place.state, OPERATOR, password, person=True)
+
     async def _start_agent(self) -> None:
-        options = ["--config", str(self.config), "--state-dir", str(self.folder / "agent"), "--log-format", "json"]
+        options = ["--config", str(self.config), "--state-dir", str(self.folder), "--log-format", "json"]
         self.agent_log.write_bytes(b"")
         with self.agent_log.open("ab") as log:
             self._agent = await asyncio.create_subprocess_exec(
