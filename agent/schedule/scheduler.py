@@ -1,0 +1,217 @@
+"""The schedule's loop: due slots become runs, each decided exactly once. It never waits for the network.
+
+Every decision is committed (cursor, planned runs, missed slots, in one transaction) before a run is handed over. What
+a crash leaves is a planned run that has not begun; the next start finds it and decides it as a slot that was missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import structlog
+
+from agent.errors import StateError
+from agent.model import Job, Overlap, PlannedRun, Reason, Run, ScheduleKind, Trigger
+from agent.ports import Clock, Jobs, PauseState, Runner, SlotJournal
+from agent.schedule.decisions import Decision, Moment, decide_retry, decide_slots, missed
+from agent.schedule.timeline import Timeline
+from agent.schedule.timetable import next_run_at
+
+__all__ = ["Scheduler", "next_run_at"]
+
+log = structlog.get_logger()
+
+LONGEST_SLEEP_S = 10.0
+"""So soon it is noticed that the machine slept, the clock was set, a pause ended or the disk has room again."""
+JUMP = timedelta(seconds=30)
+"""Wall time that ran ahead of the monotonic clock by more: the machine was asleep."""
+
+
+class Scheduler:
+    """Decides slots, catch-ups and retries of scheduled runs, and hands runs over when they are due."""
+
+    def __init__(self, *, clock: Clock, jobs: Jobs, journal: SlotJournal, runner: Runner, pause: PauseState) -> None:
+        self._clock = clock
+        self._jobs = jobs
+        self._journal = journal
+        self._runner = runner
+        self._pause = pause
+        self._timeline = Timeline(journal)
+        self._handed_over: set[UUID] = set()
+        """Planned runs that the runner has and that have not begun."""
+        self._started = False
+        self._cause = Reason.AGENT_DOWN
+        self._seen: tuple[datetime, float] | None = None
+        self._kicked = asyncio.Event()
+
+    def kick(self) -> None:
+        """Look again at once: a retry may have been planned, a pause may be over."""
+        self._kicked.set()
+
+    async def run(self) -> None:
+        """Until cancelled. A journal that fails is waited for: undecided slots are decided when it works again."""
+        while True:
+            self._kicked.clear()
+            await self._wait(await self._guarded_turn())
+
+    async def _guarded_turn(self) -> float:
+        try:
+            return await self._turn()
+        except StateError as err:
+            why = str(err)
+        log.error("the schedule waits: its journal cannot be used; is the disk full?", error=why)
+        return LONGEST_SLEEP_S
+
+    async def _turn(self) -> float:
+        """Decide and hand over everything that is due; return the seconds until there is more."""
+        moment = self._look_at_the_clock()
+        await self._timeline.take_over(self._jobs, moment.now)
+        held = await self._held()
+        decision = await self._decide(held, moment)
+        if not decision.empty:
+            await self._commit(decision)
+            held = await self._held()
+        left = [run for run in sorted(held, key=self._after_those_on_time) if not self._hand_over(run, moment)]
+        if not self._started:
+            self._hand_over_startup(moment)
+        self._started, self._cause = True, Reason.BUSY
+        return self._seconds_left(left)
+
+    def _look_at_the_clock(self) -> Moment:
+        now, steady = self._clock.now(), self._clock.monotonic()
+        if self._seen is not None:
+            ahead = (now - self._seen[0]) - timedelta(seconds=steady - self._seen[1])
+            if ahead > JUMP:
+                log.info("the machine was asleep, or its clock was set forward", seconds=round(ahead.total_seconds()))
+                self._cause = Reason.ASLEEP
+            elif ahead < -JUMP:
+                log.warning("the clock was set back", seconds=round(-ahead.total_seconds()))
+                self._timeline.say_waiting(now)
+        self._seen = (now, steady)
+        return Moment(now=now, cause=self._cause, paused=self._pause.paused("schedule"))
+
+    async def _held(self) -> Sequence[PlannedRun]:
+        """Planned runs that were not handed over."""
+        planned = await self._journal.planned()
+        self._handed_over &= {run.run_id for run in planned}
+        return [run for run in planned if run.run_id not in self._handed_over]
+
+    # ── deciding ────────────────────────────────────────────────────────────
+
+    async def _decide(self, held: Sequence[PlannedRun], moment: Moment) -> Decision:
+        decision = Decision(cursors=dict(self._timeline.unsaved))
+        first_attempts: dict[str, list[PlannedRun]] = {}
+        for run in held:
+            job = self._timeline.jobs.get(run.job_id)
+            if job is None or (run.trigger is Trigger.STARTUP and not self._started):
+                decision.dropped.append(run)  # its job is gone, or this start has its own run
+            elif run.attempt > 1:
+                decision.add(decide_retry(job, run, moment))
+            else:
+                first_attempts.setdefault(run.job_id, []).append(run)
+        for job_id in {**dict.fromkeys(self._timeline.due(moment.now)), **first_attempts}:
+            slots = self._timeline.slots(job_id, moment.now)
+            decision.add(self._decide_job(self._timeline.jobs[job_id], slots, first_attempts.get(job_id, ()), moment))
+            if len(slots) > 1:
+                await self._clock.sleep(0)  # a thousand slots of a job take a while: others go on
+        if moment.paused and not self._started:
+            why = Reason.PAUSED
+            decision.reports += [missed(job, None, why, Trigger.STARTUP) for job in self._startup_jobs()]
+        return decision
+
+    def _decide_job(
+        self, job: Job, slots: Sequence[datetime], held: Sequence[PlannedRun], moment: Moment
+    ) -> Decision:
+        decision = decide_slots(job, slots, held, moment)
+        if slots:
+            decision.cursors[job.id] = slots[-1]
+        if decision.reports:
+            say = log.info if moment.paused else log.warning
+            say(
+                "slots missed",
+                job=job.id,
+                slots=len(decision.reports),
+                cause=decision.reports[-1].reason,
+                catch_ups=sum(run.trigger is Trigger.CATCH_UP for run in decision.planned),
+            )
+        return decision
+
+    async def _commit(self, decision: Decision) -> None:
+        await self._journal.decide(
+            cursors=decision.cursors,
+            planned=decision.planned,
+            reports=decision.reports,
+            dropped=[run.run_id for run in decision.dropped],
+        )
+        self._timeline.advance(decision.cursors)
+
+    # ── handing over ────────────────────────────────────────────────────────
+
+    def _after_those_on_time(self, run: PlannedRun) -> bool:
+        """Runs go by their instant, but under `overlap: skip` a slot on time goes first, or its catch-ups skip it."""
+        job = self._timeline.jobs.get(run.job_id)
+        return not (job and job.overlap is Overlap.SKIP and run.trigger is Trigger.SCHEDULE)
+
+    def _hand_over(self, run: PlannedRun, moment: Moment) -> bool:
+        """Submit a planned run that is due; False when it has to wait."""
+        job = self._timeline.jobs.get(run.job_id)
+        if job is None or moment.paused or run.due_at > moment.now:
+            return False
+        self._handed_over.add(run.run_id)
+        self._submit(job, run)
+        return True
+
+    def _hand_over_startup(self, moment: Moment) -> None:
+        """Once per start of the process. Not planned: after a crash the next start has its own."""
+        for job in () if moment.paused else self._startup_jobs():
+            self._submit(job, PlannedRun(run_id=uuid4(), job_id=job.id, trigger=Trigger.STARTUP, due_at=moment.now))
+
+    def _startup_jobs(self) -> Sequence[Job]:
+        jobs = self._timeline.jobs.values()
+        return [job for job in jobs if job.enabled and job.schedule and job.schedule.kind is ScheduleKind.STARTUP]
+
+    def _submit(self, job: Job, run: PlannedRun) -> None:
+        log.info("run due", job=job.id, run=str(run.run_id), trigger=run.trigger, attempt=run.attempt)
+        self._runner.submit(
+            Run(
+                id=run.run_id,
+                job=job,
+                trigger=run.trigger,
+                attempt=run.attempt,
+                max_attempts=job.retry.max_attempts,
+                scheduled_for=run.scheduled_for,
+                cause=run.cause,
+            )
+        )
+
+    # ── waiting ─────────────────────────────────────────────────────────────
+
+    def _seconds_left(self, left: Sequence[PlannedRun]) -> float:
+        now = self._clock.now()
+        instants = [run.due_at for run in left if run.due_at > now]
+        if (slot := self._timeline.first_due()) is not None:
+            instants.append(slot)
+        seconds = (min(instants) - now).total_seconds() if instants else LONGEST_SLEEP_S
+        return min(max(seconds, 0.0), LONGEST_SLEEP_S)
+
+    async def _wait(self, seconds: float) -> None:
+        """Until then, a kick, or another configuration."""
+        waits: list[asyncio.Task[Any]] = [
+            asyncio.create_task(self._clock.sleep(seconds), name="next slot"),
+            asyncio.create_task(self._kicked.wait(), name="kick"),
+        ]
+        if self._timeline.revision is not None:
+            changed = self._jobs.wait_changed(self._timeline.revision)
+            waits.append(asyncio.create_task(changed, name="another configuration"))
+        try:
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in done:
+                wait.result()
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
