@@ -85,17 +85,15 @@ async def _demo(place: Path, *, port: int | None, once: bool, as_json: bool) -> 
 
 async def _live(world: World) -> None:
     await world.operator.press_run(ONCE_JOB)
-    command = f"{_ourselves()} {{}} --config {shlex.quote(str(world.config))}"
+    command = f"{_ourselves()} %s --config {shlex.quote(str(world.config))}"
     if world.folder != _default_folder():
         command += f" --state-dir {shlex.quote(str(world.folder))}"
-    lines = (
-        f"Supabase-compatible gateway: {world.url}   folder: {world.folder}   Ctrl-C ends everything.",
-        "Try in another terminal:",
-        "  " + command.format("request slow --wait"),
-        "  " + command.format("request resize-image --payload '{\"width\": 640}' --wait"),
-        f"  edit {world.config} and watch the job table follow",
-    )
-    await view.watch(world.operator, "\n".join(lines))
+    stdout.print(f"gateway {world.url} · state in {world.folder} · Ctrl-C ends everything", markup=False)
+    stdout.print("Try in another terminal:")
+    for line in ("request slow --wait", "request resize-image --payload '{\"width\": 640}' --wait"):
+        stdout.print("  " + command % line, markup=False)
+    stdout.print(f"  and edit {world.config}: the agent follows within a second", markup=False)
+    await view.watch(world.operator)
 
 
 def _default_folder() -> Path:

@@ -6,33 +6,32 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Group
+from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from agent.cli.demo.operator import Operator, facts
-from agent.cli.output import STATUS_STYLE, ago, duration, local, plain, stdout
+from agent.cli.output import STATUS_STYLE, ago, duration, local, plain
 from agent.errors import TemporaryError
 
 LOOK_EVERY_S = 1.0
 ROWS = 6
 
 
-async def watch(operator: Operator, heading: str) -> None:
+async def watch(operator: Operator) -> None:
     """Show what happens until cancelled."""
-    picture: Group | Text = Text("waiting for the first sync …")
-    with Live(picture, console=stdout, auto_refresh=False) as live:
+    with Live(Text("waiting for the first sync …"), console=Console(highlight=False), auto_refresh=False) as live:
         while True:
             try:
-                live.update(await _picture(operator, heading), refresh=True)
+                live.update(await _picture(operator), refresh=True)
             except TemporaryError as err:
-                live.update(Text(f"{heading}\n\n{err}", style="red"), refresh=True)
+                live.update(Text(str(err), style="red"), refresh=True)
             await asyncio.sleep(LOOK_EVERY_S)
 
 
-async def _picture(operator: Operator, heading: str) -> Group:
+async def _picture(operator: Operator) -> Group:
     jobs, requests, runs, beats = await asyncio.gather(
         operator.select("cron_mirror", order="job_id"),
         operator.select("cron_run_requests", order="requested_at.desc", limit=str(ROWS)),
@@ -41,7 +40,6 @@ async def _picture(operator: Operator, heading: str) -> Group:
     )
     agents = ", ".join(f"{each['agent_id']} {each['state']}, Realtime {each['realtime']}" for each in beats)
     return Group(
-        Text(heading),
         Text(f"agent: {agents or 'starting'}", style="dim"),
         _jobs(jobs),
         _requests(requests),
@@ -52,15 +50,25 @@ async def _picture(operator: Operator, heading: str) -> Group:
 def _jobs(rows: list[dict[str, Any]]) -> Table:
     table = Table("job", "schedule", "next run", "last run", "", title="cron_mirror", title_justify="left", expand=True)
     for row in rows:
-        schedule = " ".join(filter(None, (row["schedule_kind"], row["schedule_expr"]))) or "on request"
         table.add_row(
             escape(plain(row["job_id"])),
-            escape(plain(schedule)),
-            ago(when(row["next_run_at"])),
+            escape(plain(_schedule(row))),
+            _next(when(row["next_run_at"])),
             ago(when(row["last_run_at"])),
             _status(row["last_status"]),
         )
     return table
+
+
+def _schedule(row: dict[str, Any]) -> str:
+    if row["schedule_kind"] == "every":
+        return f"every {int(row['schedule_expr']) / 1000:g} s"
+    return str(row["schedule_expr"] or "on request")
+
+
+def _next(upcoming: datetime | None) -> str:
+    """The mirror is up to a minute old: a slot that has passed meanwhile is not shown as one to come."""
+    return "by now" if upcoming and upcoming < datetime.now(UTC) else ago(upcoming)
 
 
 def _requests(rows: list[dict[str, Any]]) -> Table:
