@@ -67,7 +67,7 @@ drop function if exists
   public.cron_show_state(text, text, jsonb),
   public.cron_agent_beat(text, text, integer, jsonb, jsonb, text[], integer),
   public.cron_read_job(text, jsonb),
-  public.cron_write_job(public.cron_mirror, text),
+  public.cron_write_jobs(text, text, public.cron_mirror[]),
   public.cron_drop_jobs(text, text, text[]),
   public.cron_sync_mirror(text, text, integer, bigint, jsonb, text[], timestamptz),
   public.cron_claim_requests(text, text, integer, bigint, text[], integer, integer),

@@ -22,6 +22,7 @@ LIMITS = (
     "set local lock_timeout = '15s'; set local statement_timeout = '10min'; set local client_min_messages = 'warning'"
 )
 CONNECT_TIMEOUT_S = 15
+PASSING = ("starting up", "shutting down", "too many", "connection slots")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +73,7 @@ def _titled(path: Path, directory: Path) -> str:
 
 async def _apply(dsn: str, files: Sequence[Path], directory: Path, progress: Callable[[str], None]) -> Applied:
     names = [str(path.relative_to(directory)) for path in files]
+    texts = [path.read_bytes() for path in files]
     warnings: list[str] = []
 
     def notice(diagnostic: psycopg.errors.Diagnostic) -> None:
@@ -83,11 +85,20 @@ async def _apply(dsn: str, files: Sequence[Path], directory: Path, progress: Cal
         connection.add_notice_handler(notice)
         await connection.execute(LIMITS)
         await connection.execute(LOCK)
-        for name, path in zip(names, files, strict=True):
+        for name, text in zip(names, texts, strict=True):
             progress(name)
-            await connection.execute(path.read_bytes())
+            await _run(connection, name, text)
         version = await _version(connection)
     return Applied(files=tuple(names), warnings=tuple(warnings), version=version)
+
+
+async def _run(connection: psycopg.AsyncConnection, name: str, text: bytes) -> None:
+    import psycopg  # noqa: PLC0415  # see _connection
+
+    try:
+        await connection.execute(text)
+    except psycopg.Error as err:
+        raise _failed(err, name) from err
 
 
 async def _version(connection: psycopg.AsyncConnection) -> int | None:
@@ -116,7 +127,8 @@ async def _connection(dsn: str) -> AsyncIterator[psycopg.AsyncConnection]:
         raise Refused(
             "the database address cannot be read",
             code="dsn",
-            hint="It looks like postgresql://postgres:PASSWORD@HOST:5432/postgres; encode special characters of the password.",
+            hint="It looks like postgresql://postgres:PASSWORD@HOST:5432/postgres; "
+            "percent-encode special characters of the password.",
         ) from err
     except psycopg.OperationalError as err:
         raise _unconnected(str(err)) from err
@@ -124,12 +136,12 @@ async def _connection(dsn: str) -> AsyncIterator[psycopg.AsyncConnection]:
         async with connection:
             yield connection
     except psycopg.Error as err:
-        raise _failed(err) from err
+        raise _failed(err, "the connection") from err
 
 
 def _unconnected(message: str) -> Refused | Unreachable:
-    """Libpq tells the server's refusals (FATAL) only by their text."""
-    if "FATAL" in message:
+    """Libpq tells the server's refusals (FATAL) only by their text; some of them pass by themselves."""
+    if "FATAL" in message and not any(words in message for words in PASSING):
         return Refused(
             f"the database refused the connection: {message.strip()}",
             code="28000",
@@ -141,12 +153,12 @@ def _unconnected(message: str) -> Refused | Unreachable:
     )
 
 
-def _failed(err: psycopg.Error) -> Refused | Unreachable:
+def _failed(err: psycopg.Error, where: str) -> Refused | Unreachable:
     code = err.sqlstate or ""
-    message = err.diag.message_primary or str(err)
+    message = f"{where}: {err.diag.message_primary or err}"
     if code == "42501":
         return Refused(
-            f"this database user may not do that: {message}",
+            f"this database user may not do that, nothing was changed: {message}",
             code=code,
             hint="Use the connection string of user postgres, the owner of the tables.",
         )

@@ -18,8 +18,13 @@ language plpgsql stable security definer
 set search_path = ''
 as $$
 declare
-  v_job public.cron_mirror := jsonb_populate_record(null::public.cron_mirror, p_job);
+  v_job public.cron_mirror;
 begin
+  begin
+    v_job := jsonb_populate_record(null::public.cron_mirror, p_job);
+  exception when data_exception then
+    raise exception 'job "%": %', left(coalesce(p_job ->> 'job_id', p_job::text), 200), sqlerrm using errcode = '22023';
+  end;
   if coalesce(v_job.job_id, '') = '' or length(v_job.job_id) > 200 then
     raise exception 'job_id must be 1 to 200 characters: %', left(p_job::text, 200) using errcode = '22023';
   end if;
@@ -43,66 +48,66 @@ begin
   v_job.instructions := left(v_job.instructions, 65536);
   v_job.description := left(v_job.description, 65536);
   return v_job;
-exception
-  when data_exception then
-    raise exception 'job %: %', coalesce(p_job ->> 'job_id', left(p_job::text, 100)), sqlerrm using errcode = '22023';
 end
 $$;
 
--- Writes one job; returns 'refused', 'same' or 'written'. The caller holds the project's mirror lock.
+-- Writes these jobs as this agent's; says how many rows were written and which jobs were refused. Set by set, for a
+-- config may have 10,000 jobs. The caller holds the project's mirror lock.
 -- Rule: a row without an owner is adopted, a second owner is refused unless both say `placement: any`. An unchanged
 -- row is not written: every write wakes every open page.
-create or replace function public.cron_write_job(p_job public.cron_mirror, p_agent text)
-returns text
+create or replace function public.cron_write_jobs(
+  p_project text, p_agent text, p_jobs public.cron_mirror[], out upserted integer, out refused text[]
+)
 language plpgsql security definer
 set search_path = ''
 as $$
 declare
-  v_old public.cron_mirror;
+  v_new integer;
 begin
-  select m.* into v_old from public.cron_mirror m
-  where m.project_id = p_job.project_id and m.job_id = p_job.job_id
-  order by m.id limit 1;
-  if not found then
-    insert into public.cron_mirror (
-      project_id, job_id, agent_ids, placement, name, schedule_kind, schedule_expr, tz, enabled, next_run_at, instructions,
-      source, description, tags, accepts, timeout_s, overlap, retry, last_run_at, last_status, last_duration_ms
-    )
-    select
-      p_job.project_id, p_job.job_id, array[p_agent], p_job.placement, p_job.name, p_job.schedule_kind, p_job.schedule_expr,
-      p_job.tz, p_job.enabled, p_job.next_run_at, p_job.instructions, p_job.source, p_job.description, p_job.tags,
-      p_job.accepts, p_job.timeout_s, p_job.overlap, p_job.retry,
-      u.started_at, case when u.status = 'ok' then 'ok' when u.status is not null then 'error' end, u.duration_ms
-    from (select) one
-    left join lateral (
-      select r.started_at, r.status, r.duration_ms from public.cron_runs r
-      where r.project_id = p_job.project_id and r.job_id = p_job.job_id and r.started_at is not null
-        and r.status in ('ok', 'error', 'timeout', 'cancelled', 'lost')
-      order by r.started_at desc limit 1
-    ) u on true;
-    return 'written';
-  end if;
-  if exists (select 1 from unnest(v_old.agent_ids) i where i <> p_agent) and not (v_old.placement = 'any' and p_job.placement = 'any') then
-    update public.cron_mirror m set agent_ids = array_remove(m.agent_ids, p_agent)
-    where m.project_id = p_job.project_id and m.job_id = p_job.job_id and p_agent = any (m.agent_ids);
-    return 'refused';
-  end if;
+  refused := array(
+    select m.job_id
+    from unnest(p_jobs) j
+    join public.cron_mirror m on m.project_id = p_project and m.job_id = j.job_id
+    where not m.agent_ids <@ array[p_agent] and not (m.placement = 'any' and j.placement = 'any')
+  );
+  update public.cron_mirror m set agent_ids = array_remove(m.agent_ids, p_agent)
+  where m.project_id = p_project and m.job_id = any (refused) and p_agent = any (m.agent_ids);
+
   update public.cron_mirror m
   set
     agent_ids = case when p_agent = any (m.agent_ids) then m.agent_ids else m.agent_ids || p_agent end,
-    placement = p_job.placement, name = p_job.name, schedule_kind = p_job.schedule_kind, schedule_expr = p_job.schedule_expr,
-    tz = p_job.tz, enabled = p_job.enabled, next_run_at = p_job.next_run_at, instructions = p_job.instructions,
-    source = p_job.source, description = p_job.description, tags = p_job.tags, accepts = p_job.accepts,
-    timeout_s = p_job.timeout_s, overlap = p_job.overlap, retry = p_job.retry, updated_at = clock_timestamp()
-  where m.project_id = p_job.project_id and m.job_id = p_job.job_id and (
+    placement = j.placement, name = j.name, schedule_kind = j.schedule_kind, schedule_expr = j.schedule_expr, tz = j.tz,
+    enabled = j.enabled, next_run_at = j.next_run_at, instructions = j.instructions, source = j.source,
+    description = j.description, tags = j.tags, accepts = j.accepts, timeout_s = j.timeout_s, overlap = j.overlap,
+    retry = j.retry, updated_at = clock_timestamp()
+  from unnest(p_jobs) j
+  where m.project_id = p_project and m.job_id = j.job_id and j.job_id <> all (refused) and (
     not p_agent = any (m.agent_ids)
     or (m.placement, m.name, m.schedule_kind, m.schedule_expr, m.tz, m.enabled, m.next_run_at, m.instructions, m.source,
       m.description, m.tags, m.accepts, m.timeout_s, m.overlap, m.retry)
-    is distinct from (p_job.placement, p_job.name, p_job.schedule_kind, p_job.schedule_expr, p_job.tz, p_job.enabled,
-      p_job.next_run_at, p_job.instructions, p_job.source, p_job.description, p_job.tags, p_job.accepts, p_job.timeout_s,
-      p_job.overlap, p_job.retry)
+    is distinct from (j.placement, j.name, j.schedule_kind, j.schedule_expr, j.tz, j.enabled, j.next_run_at, j.instructions,
+      j.source, j.description, j.tags, j.accepts, j.timeout_s, j.overlap, j.retry)
   );
-  return case when found then 'written' else 'same' end;
+  get diagnostics upserted = row_count;
+
+  insert into public.cron_mirror (
+    project_id, job_id, agent_ids, placement, name, schedule_kind, schedule_expr, tz, enabled, next_run_at, instructions,
+    source, description, tags, accepts, timeout_s, overlap, retry, last_run_at, last_status, last_duration_ms
+  )
+  select
+    p_project, j.job_id, array[p_agent], j.placement, j.name, j.schedule_kind, j.schedule_expr, j.tz, j.enabled,
+    j.next_run_at, j.instructions, j.source, j.description, j.tags, j.accepts, j.timeout_s, j.overlap, j.retry,
+    u.started_at, case when u.status = 'ok' then 'ok' when u.status is not null then 'error' end, u.duration_ms
+  from unnest(p_jobs) j
+  left join lateral (
+    select r.started_at, r.status, r.duration_ms from public.cron_runs r
+    where r.project_id = p_project and r.job_id = j.job_id and r.started_at is not null
+      and r.status in ('ok', 'error', 'timeout', 'cancelled', 'lost')
+    order by r.started_at desc limit 1
+  ) u on true
+  where j.job_id not in (select m.job_id from public.cron_mirror m where m.project_id = p_project);
+  get diagnostics v_new = row_count;
+  upserted := upserted + v_new;
 end
 $$;
 
@@ -140,12 +145,9 @@ set search_path = ''
 as $$
 declare
   v_stale jsonb := public.cron_enter(p_project, p_agent, p_epoch);
-  v_job public.cron_mirror;
-  v_outcome text;
-  v_upserted integer := 0;
+  v_written record;
   v_removed integer := 0;
   v_touched integer;
-  v_refused text[] := '{}';
 begin
   if v_stale is not null then
     return v_stale;
@@ -167,16 +169,11 @@ begin
   where m.project_id = p_project and (p_agent = any (m.agent_ids) or m.job_id in (select j ->> 'job_id' from jsonb_array_elements(p_changed) j))
   order by m.id for no key update;
 
-  for v_job in
-    select r.* from jsonb_array_elements(coalesce(p_changed, '[]')) j cross join lateral public.cron_read_job(p_project, j) r
-  loop
-    v_outcome := public.cron_write_job(v_job, p_agent);
-    if v_outcome = 'refused' then
-      v_refused := v_refused || v_job.job_id;
-    elsif v_outcome = 'written' then
-      v_upserted := v_upserted + 1;
-    end if;
-  end loop;
+  v_written := public.cron_write_jobs(p_project, p_agent, array(
+    select distinct on (r.job_id) r
+    from jsonb_array_elements(coalesce(p_changed, '[]')) j cross join lateral public.cron_read_job(p_project, j) r
+    order by r.job_id
+  ));
   if p_job_ids is not null then
     v_removed := public.cron_drop_jobs(p_project, p_agent, p_job_ids);
   end if;
@@ -189,12 +186,12 @@ begin
   get diagnostics v_touched = row_count;
   update public.cron_agents a set last_sync_at = least(coalesce(p_last_sync, clock_timestamp()), clock_timestamp())
   where a.project_id = p_project and a.agent_id = p_agent
-    and (v_upserted + v_removed + v_touched > 0 or a.last_sync_at is null or a.last_sync_at < clock_timestamp() - interval '5 minutes');
+    and (v_written.upserted + v_removed + v_touched > 0 or a.last_sync_at is null or a.last_sync_at < clock_timestamp() - interval '5 minutes');
   return jsonb_build_object(
-    'upserted', v_upserted, 'removed', v_removed, 'touched', v_touched, 'ignored', false,
+    'upserted', v_written.upserted, 'removed', v_removed, 'touched', v_touched, 'ignored', false,
     'refused', (
       select coalesce(jsonb_agg(jsonb_build_object('job_id', m.job_id, 'agent_id', m.agent_ids[1]) order by m.job_id), '[]')
-      from public.cron_mirror m where m.project_id = p_project and m.job_id = any (v_refused)
+      from public.cron_mirror m where m.project_id = p_project and m.job_id = any (v_written.refused)
     ),
     'server_time', clock_timestamp()
   );
@@ -202,7 +199,7 @@ end
 $$;
 
 revoke all on function
-  public.cron_read_job(text, jsonb), public.cron_write_job(public.cron_mirror, text), public.cron_drop_jobs(text, text, text[]),
+  public.cron_read_job(text, jsonb), public.cron_write_jobs(text, text, public.cron_mirror[]), public.cron_drop_jobs(text, text, text[]),
   public.cron_sync_mirror(text, text, integer, bigint, jsonb, text[], timestamptz)
   from public, anon, authenticated, service_role;
 grant execute on function public.cron_sync_mirror(text, text, integer, bigint, jsonb, text[], timestamptz)
