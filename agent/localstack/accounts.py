@@ -18,8 +18,8 @@ import bcrypt
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
-from psycopg_pool import AsyncConnectionPool
 
+from agent.localstack.pool import Pool
 from agent.localstack.queries import load
 from agent.model.value import Json
 
@@ -55,7 +55,7 @@ class Reused(Exception):
 class Accounts:
     """Reads and writes the schema `auth` through a pool of `supabase_auth_admin`."""
 
-    def __init__(self, pool: AsyncConnectionPool, *, reuse_s: float = REUSE_S, rounds: int = BCRYPT_ROUNDS) -> None:
+    def __init__(self, pool: Pool, *, reuse_s: float = REUSE_S, rounds: int = BCRYPT_ROUNDS) -> None:
         self._pool = pool
         self._reuse_s = reuse_s
         self._rounds = rounds

@@ -14,7 +14,6 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg_pool import PoolTimeout
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -22,6 +21,7 @@ from starlette.routing import Route
 from agent.localstack.access import OPAQUE, api_key, bearer
 from agent.localstack.accounts import BCRYPT_LIMIT, Accounts, Granted, Reused, Row
 from agent.localstack.keys import ROLES, Keys, TokenError
+from agent.localstack.pool import NoDatabase
 from agent.localstack.refusal import json_response, read_body
 from agent.model.value import Json
 
@@ -83,7 +83,7 @@ class Auth:
             except (psycopg.DataError, UnicodeEncodeError) as err:
                 said = f"the request holds text that cannot be stored ({type(err).__name__})"
                 return AuthFault(400, "validation_failed", said).response(request)
-            except (psycopg.OperationalError, PoolTimeout):
+            except (NoDatabase, psycopg.OperationalError):
                 return AuthFault(500, "unexpected_failure", "Database error querying schema").response(request)
 
         return answer

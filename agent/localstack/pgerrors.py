@@ -90,8 +90,8 @@ def _status(code: str, message: str, *, authed: bool) -> int:
         return 403 if authed else 401
     if code == "21000":
         return 400 if message.endswith("requires a WHERE clause") else 500
-    if code.startswith("PT") and code[2:].isdigit() and code[2] in "2345":
-        return int(code[2:])
+    if code.startswith("PT"):
+        return int(code[2:]) if code[2:].isdigit() and code[2] in "2345" else 500
     return EXACT.get(code) or CLASSES.get(code[:2]) or 400
 
 

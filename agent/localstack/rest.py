@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qsl
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import PoolTimeout
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -19,6 +19,7 @@ from agent.localstack.access import Caller, rest_caller
 from agent.localstack.catalog import Function, SchemaCache, Table
 from agent.localstack.keys import Keys
 from agent.localstack.pgerrors import from_database, refusal, unavailable
+from agent.localstack.pool import NoDatabase, Pool
 from agent.localstack.query import OBJECT, Query, Wishes, parse_query, parse_wishes
 from agent.localstack.refusal import JSON_TYPE, not_implemented, read_body
 from agent.localstack.statements import Statement, call, insert, select, update
@@ -40,14 +41,11 @@ select set_config('role', %s, true), set_config('search_path', '"public", "exten
 class Rest:
     """The routes of `/rest/v1` over a pool of `authenticator`. `leeway_s`: PostgREST's skew on token times."""
 
-    def __init__(
-        self, pool: AsyncConnectionPool, cache: SchemaCache, keys: Keys, *, leeway_s: float, dsn: Callable[[], str]
-    ) -> None:
+    def __init__(self, pool: Pool, cache: SchemaCache, keys: Keys, *, leeway_s: float) -> None:
         self._pool = pool
         self._cache = cache
         self._keys = keys
         self._leeway_s = leeway_s
-        self._dsn = dsn
 
     def routes(self) -> list[Route]:
         """Starlette routes with their full paths."""
@@ -65,19 +63,15 @@ class Rest:
                 raise refusal(414, "PGRST_LOCAL", f"the URL is longer than {MAX_URL} characters")
             try:
                 return await handler(request, caller)
+            except NoDatabase as err:
+                raise unavailable(str(err)) from err
             except PoolTimeout as err:
-                raise await self._why_no_connection() from err
+                message = "Timed out acquiring connection from connection pool."
+                raise refusal(504, "PGRST003", message) from err
             except psycopg.Error as err:
                 raise from_database(err, authed=caller.authed) from err
 
         return answer
-
-    async def _why_no_connection(self) -> Exception:
-        try:
-            async with await psycopg.AsyncConnection.connect(self._dsn(), connect_timeout=2):
-                return refusal(504, "PGRST003", "Timed out acquiring connection from connection pool.")
-        except psycopg.Error as err:
-            return unavailable(str(err))
 
     async def _nowhere(self, request: Request, _: Caller) -> Response:
         if request.path_params["rest"] in {"", "rpc", "rpc/"}:

@@ -12,7 +12,6 @@ from typing import Self
 from uuid import UUID
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool
 from starlette.routing import BaseRoute
 
 from agent.errors import StackError
@@ -24,6 +23,7 @@ from agent.localstack.catalog import SchemaCache
 from agent.localstack.external import ExternalDatabase
 from agent.localstack.gateway import Gateway
 from agent.localstack.keys import Keys
+from agent.localstack.pool import Pool
 from agent.localstack.postgres import Cluster, read_password
 from agent.localstack.realtime import Realtime
 from agent.localstack.rest import Rest
@@ -31,10 +31,6 @@ from agent.localstack.rest import Rest
 Progress = Callable[[str], None]
 Closer = Callable[[], Awaitable[None]]
 AUTH_CONNECTIONS = 4
-POOL_WAIT_S = 5.0
-RECONNECT_S = 2.0
-"""psycopg_pool gives a connection up after this long and tries again when the next one is wanted."""
-IDLE_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,16 +122,16 @@ class LocalStack:
         return UUID(str(user["id"]))
 
     async def _open_services(self, keys: Keys) -> list[BaseRoute]:
-        options, dsn = self._options, self.database.dsn
-        rest_pool = await self._pool(dsn(user="authenticator"), options.pool_size)
-        auth_pool = await self._pool(dsn(user="supabase_auth_admin"), AUTH_CONNECTIONS)
+        options = self._options
+        rest_pool = await self._pool("authenticator", options.pool_size)
+        auth_pool = await self._pool("supabase_auth_admin", AUTH_CONNECTIONS)
         cache = SchemaCache(self.dsn)
         await self._begin(cache.start, cache.stop)
         realtime = Realtime(dsn=self.dsn, keys=keys)
         await self._begin(realtime.start, realtime.stop)
         self._accounts = Accounts(auth_pool, rounds=options.bcrypt_rounds)
         auth = Auth(self._accounts, keys, ttl_s=options.token_ttl_s, issuer=lambda: f"{self.url}/auth/v1")
-        rest = Rest(rest_pool, cache, keys, leeway_s=options.leeway_s, dsn=lambda: dsn(user="authenticator"))
+        rest = Rest(rest_pool, cache, keys, leeway_s=options.leeway_s)
         return [*realtime.routes(), *auth.routes(), *rest.routes()]
 
     async def _begin(self, start: Callable[[], Awaitable[None]], stop: Closer) -> None:
@@ -143,20 +139,9 @@ class LocalStack:
         self._closers.append(stop)
         await start()
 
-    async def _pool(self, dsn: str, size: int) -> AsyncConnectionPool:
-        pool = AsyncConnectionPool(
-            dsn,
-            min_size=1,
-            max_size=size,
-            timeout=POOL_WAIT_S,
-            reconnect_timeout=RECONNECT_S,
-            max_idle=IDLE_S,
-            # Costs 0.1 ms, and no caller ever meets a connection that a restart of Postgres has broken.
-            check=AsyncConnectionPool.check_connection,
-            open=False,
-        )
-        await self._begin(pool.open, pool.close)
-        await pool.wait(POOL_WAIT_S)
+    async def _pool(self, role: str, size: int) -> Pool:
+        pool = Pool(self.database.dsn(user=role), size)
+        await self._begin(pool.start, pool.stop)
         return pool
 
     def _load_keys(self) -> Keys:
