@@ -86,7 +86,6 @@ class Config:
             "agent": ((self.agent_id, self.agent_name), (newer.agent_id, newer.agent_name)),
             "supabase": (self.supabase, newer.supabase),
             "sync": (self.sync, newer.sync),
-            "limits.concurrency": (self.limits, newer.limits),
             "drain_timeout": (self.drain_timeout_s, newer.drain_timeout_s),
         }
         return tuple(name for name, (old, new) in pairs.items() if old != new)

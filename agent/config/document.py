@@ -28,8 +28,8 @@ Generated from `agent/config/schema.py`; do not edit (`python -m agent.config.do
 
 `cronmirror check` reads a file and names every fault at once, with its line. `cronmirror schema` prints a JSON Schema
 for editors: put `# yaml-language-server: $schema=cronmirror.schema.json` at the top of the file. An edit takes effect
-at once; a bad one is refused and the last good configuration stays in force. `project`, `agent`, `supabase`, `sync`,
-`limits.concurrency` and `drain_timeout` are read at the start of the agent.
+at once; a bad one is refused and the last good configuration stays in force. `project`, `agent`, `supabase`, `sync`
+and `drain_timeout` are read at the start of the agent.
 
 The file and its folder must not be writable by others (`chmod 600 config.yaml`): who can write it decides what runs.
 

@@ -19,6 +19,8 @@ Load = Callable[[], Awaitable[Config]]
 """Reads the file; raises `ConfigError`."""
 Keep = Callable[[Config], Awaitable[None]]
 """Called after a good edit, to keep it on disk as the last good one; may raise `StateError`."""
+Told = Callable[[], None]
+"""Called when `config_error` has changed: pages should not wait for the next beat to show it."""
 
 _log = structlog.get_logger()
 
@@ -100,14 +102,17 @@ class Reloader:
         """Ask for a reload (SIGHUP). Returns at once."""
         self._asked.set()
 
-    async def run(self, changes: AsyncIterator[object]) -> None:
+    async def run(self, changes: AsyncIterator[object], told: Told = lambda: None) -> None:
         """Reload after every change and every `reload_now()`, one at a time. Runs until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen(changes), name="config changes")
             while True:
                 await self._asked.wait()
                 self._asked.clear()
+                shown = self._catalogue.config_error
                 await self.reload()
+                if self._catalogue.config_error != shown:
+                    told()
 
     async def reload(self) -> bool:
         """Read once; whether the file is in force now."""
@@ -123,6 +128,8 @@ class Reloader:
         if self._catalogue.accept(config):
             _tell(before, config, self._catalogue.revision)
             await self._save(config)
+        else:
+            _log.debug("configuration read again, nothing has changed")
         return True
 
     async def _listen(self, changes: AsyncIterator[object]) -> None:
