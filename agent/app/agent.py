@@ -175,7 +175,7 @@ class Agent:
             ("realtime", self._realtime.run()),
             ("intake", self._intake.run()),
             ("leases", self._leases.run()),
-            ("config", self._configuration.run(FileWatch)),
+            ("config", self._configuration.run(FileWatch, self.heartbeat.beat_now)),
             ("planned retries", self._watch_retries()),
             ("reloads", self._watch_reloads()),
         ):

@@ -61,10 +61,10 @@ class Configuration:
             log.error("configuration problem", problem=str(problem))
         return Catalogue(reading.config, error=broken)
 
-    async def run(self, watcher: Callable[[list[Path]], Any]) -> None:
-        """Reload after changes, until cancelled."""
+    async def run(self, watcher: Callable[[list[Path]], Any], told: Callable[[], None]) -> None:
+        """Reload after changes, until cancelled. `told`: `config_error` is another one now."""
         self._watch = watcher([self._path])
-        await self.reloader.run(self._watch.changes())
+        await self.reloader.run(self._watch.changes(), told)
 
     async def _load(self) -> Config:
         """Read in a thread: a keyring may ask the person."""
