@@ -180,6 +180,13 @@ begin
   where b.project_id = p_project and b.agent_id = p_agent
   returning b.* into v_beat;
   perform public.cron_bind_member(p_project, p_agent);
+  if not v_same then
+    insert into public.cron_audit (project_id, actor, actor_name, action, agent_id, detail)
+    values (
+      p_project, auth.uid(), public.cron_actor_name(), 'new_instance', p_agent,
+      jsonb_build_object('from', v_old.hostname, 'to', v_info ->> 'hostname', 'takeover', coalesce(p_takeover, false))
+    );
+  end if;
   v_held := public.cron_recover_held(p_project, p_agent, v_same, coalesce(p_known, '{}'));
   return jsonb_build_object(
     'status', 'accepted', 'epoch', v_epoch, 'role', v_role, 'schema_version', public.cron_schema_version(),

@@ -117,6 +117,16 @@ def test_a_takeover_replaces_the_old_instance_and_everything_it_held_is_lost(sta
     assert agent.beat()["superseded"] is True
 
 
+def test_the_audit_says_that_an_agent_moved_to_another_machine(stage: Stage) -> None:
+    agent = stage.agent().ready("backup")
+    agent.hello()
+    twin(agent).hello(takeover=True, host="new.local")
+
+    rows = stage.owner.sql("select actor, agent_id, detail from cron_audit where action = 'new_instance'")
+    moved = {"from": "mini.local", "to": "new.local", "takeover": True}
+    assert rows == [{"actor": agent.caller.user, "agent_id": "mac-mini", "detail": moved}]
+
+
 def test_a_lost_request_is_tried_again_only_where_the_job_says_so(stage: Stage) -> None:
     agent = stage.agent()
     agent.hello()
