@@ -75,6 +75,18 @@ async def test_a_fault_of_ours_is_a_500_that_tells_nothing() -> None:
     assert "secret" not in answer.text
 
 
+async def test_unheard_of_methods_are_refused_too(anon: Api) -> None:
+    for path in ("/", "/rest/v1/things", "/auth/v1/token"):
+        answer = await anon.http.request("PROPFIND", path)
+        assert (answer.status_code, answer.json()["code"]) == (501, "PGRST_LOCAL")
+
+
+async def test_an_address_that_is_not_ours_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.localstack.gateway.HOST", "192.0.2.1")
+    with pytest.raises(StackError, match=r"cannot listen on 192\.0\.2\.1"):
+        await Gateway().start([])
+
+
 async def test_a_page_from_anywhere_may_ask(anon: Api) -> None:
     preflight = await anon.http.options(
         "/rest/v1/things",

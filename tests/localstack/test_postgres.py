@@ -171,6 +171,20 @@ async def test_a_server_that_is_killed_is_started_again(make: Make) -> None:
     assert cluster.dsn() == address
 
 
+async def test_a_restart_that_fails_is_tried_again(make: Make, open_dir: Path) -> None:
+    cluster = make()
+    await cluster.start()
+    first = cluster.pid
+    assert first
+    needed = open_dir / "state" / "postgres" / "data" / "global" / "pg_control"
+    needed.rename(open_dir / "pg_control")
+    os.kill(first, signal.SIGKILL)
+    log = open_dir / "state" / "postgres.log"
+    await wait_until(lambda: log.read_text().count("pg_control") > 1, 15)
+    (open_dir / "pg_control").rename(needed)
+    await wait_until(lambda: _answers(cluster), 15)
+
+
 async def _answers(cluster: Cluster) -> bool:
     try:
         return await ask(cluster) == 1

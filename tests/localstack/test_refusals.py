@@ -117,6 +117,12 @@ async def test_tables_outside_of_public_do_not_exist(service: Api) -> None:
         assert (await service.get(f"/rest/v1/{name}")).status_code == 404
 
 
+async def test_nul_and_broken_utf8_in_a_filter_are_a_clear_400(service: Api) -> None:
+    nul = await service.get("/rest/v1/things?label=eq.%00")
+    assert (nul.status_code, nul.json()["code"]) == (400, "22021")
+    assert (await service.get("/rest/v1/things?label=eq.%ff%fe")).json() == []
+
+
 HOSTILE = [
     "n) from things; drop table things; --",
     'n" from auth.users --',

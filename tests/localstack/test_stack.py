@@ -19,6 +19,7 @@ from psycopg.conninfo import make_conninfo
 from agent.errors import StackError
 from agent.localstack.bootstrap import bootstrap
 from agent.localstack.postgres import Cluster
+from agent.localstack.server import BEHAVIOUR
 from agent.localstack.stack import LocalStack, Options
 from tests.localstack.conftest import Api
 from tests.support.stack import Project, StackThread
@@ -180,6 +181,28 @@ async def test_a_database_that_does_not_do_is_refused_with_the_reason(elsewhere:
     for url, reason in ((plain, "not a superuser"), (nowhere, "does not answer")):
         with pytest.raises(StackError, match=reason):
             await LocalStack(tmp_path / "stack", options=Options(database_url=url)).start()
+
+
+async def test_a_database_without_logical_decoding_is_refused(
+    elsewhere: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert elsewhere.footing
+    settings = elsewhere.footing.folder / "data" / "postgresql.conf"
+    url = elsewhere.dsn()
+    await elsewhere.stop()
+    with settings.open("a") as conf:
+        conf.write("wal_level = replica\n")
+    monkeypatch.delitem(BEHAVIOUR, "wal_level")
+    await elsewhere.start()
+    with pytest.raises(StackError, match="wal_level=replica; Realtime needs logical"):
+        await LocalStack(tmp_path / "stack", options=Options(database_url=url)).start()
+
+
+async def test_a_database_that_cannot_be_prepared_says_why(elsewhere: Cluster) -> None:
+    async with await psycopg.AsyncConnection.connect(elsewhere.dsn()) as connection:
+        await connection.execute("create schema auth; create view auth.users as select 1 as id")
+    with pytest.raises(StackError, match="could not be prepared"):
+        await bootstrap(elsewhere.dsn(), "x")
 
 
 # ── with the product's own schema ─────────────────────────────────────────────
