@@ -19,7 +19,7 @@ from realtime import AsyncRealtimeChannel, AsyncRealtimeClient, RealtimeSubscrib
 from realtime.message import Message, SuccessSystemPayload
 from realtime.types import PHOENIX_CHANNEL, ChannelEvents, PostgresChangesPayload, RealtimePostgresChangesListenEvent
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosedError, InvalidStatus, WebSocketException
 
 from agent.adapters.supabase.transport import retry_after
 from agent.model import Json
@@ -80,6 +80,11 @@ class _Client(AsyncRealtimeClient):
             raise AssertionError("create_connection decides the class")  # noqa: TRY004 - no argument is at fault
         self.socket = self._ws_connection = socket
         self._listen_task = asyncio.create_task(self._listen(), name="realtime listener")
+
+    async def _on_connect_error(self, e: ConnectionClosedError) -> None:
+        """The library's own reads an attribute that websockets has deprecated, and would reconnect."""
+        self._ws_connection = None
+        self._set_channels_errored(e)
 
 
 class Line:
@@ -199,11 +204,12 @@ def _guarded(binding: Binding) -> Callable[[PostgresChangesPayload], None]:
 
 def _words(state: RealtimeSubscribeStates, error: Exception | None) -> str:
     """The server's own sentence out of the JSON that the library makes of it."""
+    plain = f"the channel was lost ({state.value})"
     try:
         said = json.loads(str(error))
-        return str(said.get("message") or said.get("reason") or said)
+        return str(said.get("message") or said.get("reason") or plain)
     except (ValueError, AttributeError):
-        return f"{state.value}: {error}" if error else f"the channel was lost ({state.value})"
+        return f"{plain}: {error}" if error else plain
 
 
 def _refused(err: InvalidStatus) -> LineBroken:
