@@ -182,8 +182,7 @@ class Intake:
         self._left = claimed.due > 0
         self._set_alarm(claimed.server_time, claimed.next_due_at)
         await self._admit_all(claimed)
-        more = self._left and len(claimed.requests) >= limit
-        if runner.free > 0 and (more or self._grown()):
+        if self._left and len(claimed.requests) >= limit and runner.free > 0:
             self._want.set()
 
     async def _next_seq(self) -> None:

@@ -109,11 +109,14 @@ async def test_a_catch_up_takes_over_its_slots_missed_row(journal: Journal, path
 
 
 async def test_a_run_that_may_not_begin_leaves_no_plan_behind(journal: Journal) -> None:
+    plan = a_plan()
+    await journal.decide(cursors={}, planned=[plan])
     await journal.record(a_report(trigger=Trigger.SCHEDULE, scheduled_for=SLOT))
-    second = a_report(trigger=Trigger.SCHEDULE, status=RunStatus.RUNNING, scheduled_for=SLOT)
+    second = a_report(run_id=plan.run_id, trigger=Trigger.SCHEDULE, status=RunStatus.RUNNING, scheduled_for=SLOT)
     with pytest.raises(StateError, match="already run"):
         await journal.record(second)
     await journal.record(replace(second, status=RunStatus.ERROR))
+    assert await journal.planned() == ()
     await journal.record(a_report(trigger=Trigger.SCHEDULE, status=RunStatus.MISSED, scheduled_for=SLOT))
     assert len(await journal.pending(9, ALL)) == 1
 

@@ -202,7 +202,9 @@ async def test_an_earlier_request_moves_the_alarm_and_a_cancelled_one_stops_it()
         late = house.server.queue(due_in_s=100)
         await house.beat()
         soon = house.server.queue(due_in_s=10)
+        before = house.claims
         await house.beat()
+        assert house.claims == before
         await house.clock.advance(11)
         assert house.taken == [soon]
         del house.server.rows[late]
@@ -325,6 +327,16 @@ async def test_a_job_that_a_reload_removed_during_the_claim_is_rejected_with_its
         assert (run.request.id, run.job.id) == (request, "b")
         assert 'Job "b" is no longer in the YAML' in message
         assert house.taken == []
+
+
+async def test_rejected_rows_do_not_hold_up_the_rows_behind_them() -> None:
+    house = House()
+    house.runner.slots = 1
+    for _ in range(3):
+        house.server.queue("b")
+    house.jobs.reload(a_job("a"))
+    async with running(house):
+        assert len(house.rejected) == 3
 
 
 # ── lost answers ────────────────────────────────────────────────────────────

@@ -31,8 +31,10 @@ async def test_a_drain_of_an_earlier_gap_counts_for_nothing() -> None:
     link = Link()
     link.reached()
     gap = link.gap
+    link.drained(gap)
     link.lost()
     link.reached()
+    assert not link.claiming
     link.drained(gap)
     assert not link.claiming
     link.drained(link.gap)

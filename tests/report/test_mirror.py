@@ -103,6 +103,15 @@ async def test_a_reload_is_mirrored_at_once_and_removed_jobs_go() -> None:
         assert house.changed() == [["a", "b"], ["b", "d"]]
 
 
+async def test_an_editor_that_saves_twice_in_a_moment_is_one_sync() -> None:
+    async with running(House(a_job("a"))) as house:
+        house.jobs.reload(a_job("b"))
+        await house.clock.advance(0.1)
+        house.jobs.reload(a_job("c"))
+        await house.clock.advance(0.2)
+        assert house.changed() == [["a"], ["c"]]
+
+
 async def test_a_kick_syncs_at_once() -> None:
     async with running(House(a_job("a"))) as house:
         house.mirror.kick()
@@ -227,6 +236,7 @@ async def test_a_row_the_server_cannot_take_does_not_hide_the_others() -> None:
     with capture_logs() as logs:
         async with running(house):
             assert set(house.server.mirror) == {"a", "b"}
+            assert [sync.job_ids is None for sync in house.server.said("sync")] == [True, True, False]
             refused = house.server.count("refused")
             await house.clock.advance(200)
             assert house.server.count("refused") == refused

@@ -286,6 +286,25 @@ async def test_reports_that_come_after_reconnection_do_not_hold_claims_back() ->
     await asyncio.gather(task, return_exceptions=True)
 
 
+async def test_a_gap_during_the_drain_needs_a_drain_of_its_own() -> None:
+    house = House()
+    house.store.add(a_report())
+    deliver, claiming = house.server.report, []
+
+    async def interrupted(entries):
+        claiming.append(house.link.claiming)
+        if len(claiming) == 1:
+            house.link.lost()
+            house.link.reached()
+            house.store.add(a_report())
+        return await deliver(entries)
+
+    house.server.report = interrupted
+    async with running(house):
+        assert claiming == [False, False]
+        assert house.link.claiming
+
+
 # ── shutdown ────────────────────────────────────────────────────────────────
 
 

@@ -50,8 +50,8 @@ async def test_nothing_unfinished_is_nothing_to_do(journal: Journal) -> None:
 async def test_an_unfinished_request_is_reported_lost_and_its_processes_ended(journal: Journal) -> None:
     start = a_report(status=RunStatus.RUNNING, request_id=uuid4(), claims=2, started_at=SLOT)
     await journal.record(start)
-    survivors = Survivors()
-    assert await recover(journal, survivors, FakeJobs(a_job("a")), VirtualClock(), agent_id="mac-mini") == 1
+    survivors, job = Survivors(), a_job("a", retry=Retry(max_attempts=3))
+    assert await recover(journal, survivors, FakeJobs(job), VirtualClock(), agent_id="mac-mini") == 1
     assert survivors.asked == [start.run_id]
     assert await journal.unfinished() == ()
     _, report = (entry.report for entry in await journal.pending(9, 1_000_000))
