@@ -99,6 +99,7 @@ async def test_a_restart_of_the_database_is_outlived(stack, agent):
     rest, realtime = await greeted(agent), agent.realtime()
     async with running(realtime.run(), agent.session.run()):
         await wait_until(lambda: realtime.healthy)
+        await hears(agent, realtime)
         await asyncio.to_thread(stack.stop_database)
         with pytest.raises(Unreachable):
             await rest.beat([], AgentState(), ["a"])
