@@ -3,7 +3,8 @@
 CronmirrorError
 ├── ConfigError            the YAML or what it refers to is wrong: a person must edit   (problems, each with its place)
 ├── TemporaryError         retry later                                                  (retry_after_s)
-│   └── Unreachable        nobody answered, or the answer was 408, 429 or 5xx
+│   ├── Unreachable        nobody answered, or the answer was 408, 429 or 5xx
+│   └── Forgotten          the server does not know this agent's epoch (a restored database): say hello again
 ├── CredentialsError       fix credentials                                              (hint)
 │   ├── SessionExpired     a fresh access token may mend it: refresh, then ask again
 │   └── NeedsSignIn        nothing stored can mend it: a person must sign in
@@ -73,6 +74,10 @@ class TemporaryError(CronmirrorError):
 
 class Unreachable(TemporaryError):
     """Network error, timeout, 408, 429 or 5xx: says nothing about the call itself."""
+
+
+class Forgotten(TemporaryError):
+    """The server never gave out our epoch: its database was restored, or the agent removed. Hello mends it."""
 
 
 class CredentialsError(CronmirrorError):

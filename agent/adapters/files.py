@@ -153,13 +153,16 @@ class StateDir:
         finally:
             os.close(held)
 
-    def instance(self, machine: str) -> UUID:
-        """Who this state is: kept, but another one on another `machine` or in another folder (a copy is not us)."""
+    def instance(self, machine: str, *, anew: bool = False) -> UUID:
+        """Who this state is: kept, but another one on another `machine` or in another folder (a copy is not us).
+
+        `anew`: another one anyway, for what this one remembered is gone.
+        """
         place = self.path / "instance.json"
         here = {"machine": machine, "path": str(self.path)}
         known = _json_object(place)
         uuid = _uuid(known.get("uuid"))
-        if uuid is None or {key: known.get(key) for key in here} != here:
+        if anew or uuid is None or {key: known.get(key) for key in here} != here:
             uuid = uuid4()
             atomic_write(place, json.dumps({"uuid": str(uuid), **here}, indent=1).encode())
         return uuid

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
+from uuid import UUID
 
 import structlog
 
@@ -29,7 +30,7 @@ from agent.app.configuration import Configuration
 from agent.app.supabase import Supabase, connect
 from agent.app.tasks import Loops
 from agent.config.config import Config
-from agent.errors import CronmirrorError, Superseded
+from agent.errors import CronmirrorError
 from agent.model import BeatReply, Hello
 from agent.queue.intake import Box, Intake, Queue
 from agent.queue.lease import Leases
@@ -48,6 +49,7 @@ from agent.schedule.timetable import next_run_at
 
 log = structlog.get_logger()
 
+INSTANCE_NOTE = "instance"
 FLUSH_S = 10.0
 """How long the last reports may take when the agent stops; what is left is sent by the next start."""
 
@@ -143,9 +145,10 @@ class Agent:
             self._realtime.probe_sent(reply.server_time)
 
     async def _greeting(self) -> Hello:
+        waiting = [run.request_id for run in self.slots.running() if run.request_id is not None]
         return Hello(
-            instance=self._state.instance(machine_id()),
-            known=tuple(await self._journal.unreported_requests()),
+            instance=await self._instance(),
+            known=tuple({*await self._journal.unreported_requests(), *waiting}),
             takeover=self._takeover,
             info={
                 "name": self._config.agent_name or self._agent_id,
@@ -155,6 +158,14 @@ class Agent:
                 "python": platform.python_version(),
             },
         )
+
+    async def _instance(self) -> UUID:
+        """Who remembers: state directory and journal together. Without the journal nobody knows what had begun."""
+        kept = await self._journal.get(INSTANCE_NOTE)
+        instance = self._state.instance(machine_id(), anew=kept is None)
+        if kept != str(instance):
+            await self._journal.put(INSTANCE_NOTE, str(instance))
+        return instance
 
     # ── life ────────────────────────────────────────────────────────────────
 
@@ -199,12 +210,12 @@ class Agent:
 
     async def wait_failed(self) -> CronmirrorError:
         """Return why the agent can't go on: a loop ended, or another process is this agent."""
-        ended = asyncio.ensure_future(self.heartbeat.superseded.wait())
+        ended = asyncio.ensure_future(self.heartbeat.ended.wait())
         try:
             await asyncio.wait((ended, self.loops.failed), return_when=asyncio.FIRST_COMPLETED)
         finally:
             ended.cancel()
-        return self.loops.failed.result() if self.loops.failed.done() else Superseded("another process is this agent")
+        return self.heartbeat.why or self.loops.failed.result()
 
     async def drain(self) -> None:
         """No new claims and slots; running jobs get `drain_timeout`."""

@@ -1,6 +1,7 @@
 """Hello once, then a beat every 15 s: liveness, lease renewal, and the news (cancelled, lost, due, paused).
 
-Tries for ever. Only `Superseded` ends it: another process is this agent now (DESIGN §6, SCHEMA `cron_agent_hello`).
+Tries for ever. It ends only where another process is this agent: at the first hello (`HelloRefused`) or later
+(`Superseded`); going on would run every schedule twice.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Literal, Protocol
 
 import structlog
 
-from agent.errors import CronmirrorError, HelloRefused, Superseded, TemporaryError
+from agent.errors import CronmirrorError, Forgotten, HelloRefused, PermanentError, Superseded, TemporaryError
 from agent.model import AgentState, BeatReply, Hello, HelloReply
 from agent.ports import BeatCall, Clock, HelloCall, Jobs, Runner
 from agent.report.link import Link
@@ -51,7 +52,7 @@ class Listeners:
 
 
 class Heartbeat:
-    """The agent's life sign. `superseded` is set once another process has taken over; `run` then only waits."""
+    """The agent's life sign. `ended` is set once another process is this agent; `run` then only waits."""
 
     def __init__(
         self,
@@ -74,21 +75,26 @@ class Heartbeat:
         self._wanted = asyncio.Event()
         self._failures = 0
         self._last_said = ""
-        self.superseded = asyncio.Event()
+        self._known = False
+        self.ended = asyncio.Event()
+        self.why: PermanentError | None = None
+        """Why it ended: `HelloRefused` or `Superseded`."""
 
     async def run(self) -> None:
         """Hello, then beats, until cancelled."""
         try:
-            await self._greet()
             while True:
+                if not self._known:
+                    await self._greet()
                 if await self._beat():
                     await self._until_next()
                 else:
                     await self._clock.sleep(backoff(self._failures, cap_s=BEAT_S))
-        except Superseded as error:
-            log.error("another process is this agent now; this one runs nothing any more", error=str(error))  # noqa: TRY400 - its traceback says nothing
+        except (Superseded, HelloRefused) as error:
+            log.error("another process is this agent; this one runs nothing", error=str(error), hint=error.hint)  # noqa: TRY400 - its traceback says nothing
             self._link.supersede()
-            self.superseded.set()
+            self.why = error
+            self.ended.set()
         await asyncio.Event().wait()
 
     def beat_now(self) -> None:
@@ -108,12 +114,14 @@ class Heartbeat:
         while True:
             try:
                 reply = await self._calls.hello(await self._greeting())
+            except (Superseded, HelloRefused):
+                raise
             except CronmirrorError as error:
                 self._failed("hello", error)
-                refused = isinstance(error, HelloRefused)
-                await self._clock.sleep(BEAT_S if refused else backoff(self._failures, cap_s=BEAT_S))
+                await self._clock.sleep(backoff(self._failures, cap_s=BEAT_S))
                 continue
             self._succeeded()
+            self._known = True
             log.info(
                 "Supabase knows this agent",
                 epoch=reply.epoch,
@@ -134,6 +142,7 @@ class Heartbeat:
             raise
         except CronmirrorError as error:
             self._failed("beat", error)
+            self._known = not isinstance(error, Forgotten)
             self._link.lost()
             return False
         self._succeeded()

@@ -254,6 +254,7 @@ def test_an_instance_is_kept_on_its_machine_and_in_its_folder(tmp_path):
     first = StateDir(tmp_path / "a").instance("machine-1")
     assert isinstance(first, UUID)
     assert StateDir(tmp_path / "a").instance("machine-1") == first
+    assert StateDir(tmp_path / "a").instance("machine-1", anew=True) != first
 
 
 def test_a_copy_is_another_instance_on_another_machine_and_in_another_folder(tmp_path):

@@ -162,6 +162,18 @@ async def test_a_killed_agent_reports_its_run_as_lost_and_ends_what_was_left(
     await wait_until(lambda: not _alive(int(pid_file.read_text())))
 
 
+async def test_a_database_that_forgot_the_agent_is_greeted_anew(
+    start_agent: StartAgent, operator: Operator, project: Any
+) -> None:
+    agent = start_agent("sync: {poll_every: 1s}\njobs:\n  hello: {run: [echo, hello]}\n")
+    await mirrored(operator, 1)
+    project.sql("delete from public.cron_agents where project_id = %s", project.project_id)
+    project.sql("delete from public.cron_mirror where project_id = %s", project.project_id)
+    await agent.wait_event("Supabase knows this agent", 2, timeout=25)
+    await mirrored(operator, 1)
+    assert (await ended(operator, (await operator.press_run("hello"))["id"]))["status"] == "done"
+
+
 async def test_sigterm_lets_running_jobs_end_and_claims_nothing_new(
     start_agent: StartAgent, operator: Operator, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from structlog.testing import capture_logs
 
-from agent.errors import NeedsSignIn, Refused, SchemaMissing, Superseded, Unreachable
+from agent.errors import Forgotten, HelloRefused, NeedsSignIn, Refused, SchemaMissing, Superseded, Unreachable
 from agent.model import Hello, Pause, RunningRun
 from agent.report.heartbeat import BEAT_S, LAST_BEAT_S, Heartbeat, Listeners, Vitals
 from agent.report.link import Link
@@ -132,17 +132,27 @@ async def test_a_hello_whose_answer_was_lost_is_asked_again() -> None:
         assert house.hellos[0].epoch == 2
 
 
-async def test_another_living_agent_is_named_and_outwaited() -> None:
+async def test_another_living_agent_is_named_and_left_alone() -> None:
     house = House()
     house.server.other_host = "old-mac"
     with capture_logs() as logs:
         async with running(house):
-            await house.clock.advance(BEAT_S * 3 + 1)
-            assert house.server.count("hello") == 4
-            house.server.other_host = None
-            await house.clock.advance(BEAT_S)
-            assert house.link.accepted
+            await house.clock.advance(600)
+            assert house.heartbeat.ended.is_set()
+            assert isinstance(house.heartbeat.why, HelloRefused)
+            assert house.server.count("hello") == 1
+            assert not house.link.accepted
     assert [line["error"] for line in logs if line["log_level"] == "error"] == ["another agent is alive on old-mac"]
+
+
+async def test_a_server_that_forgot_the_agent_is_greeted_anew() -> None:
+    async with running(House()) as house:
+        house.server.fail("beat", Forgotten("say hello first"))
+        await house.clock.advance(BEAT_S)
+        assert not house.link.accepted
+        await house.clock.advance(2)
+        assert house.server.count("hello") == 2
+        assert house.link.accepted
 
 
 async def test_a_missing_schema_and_a_missing_sign_in_are_errors_with_a_hint_and_tried_again() -> None:
@@ -190,13 +200,13 @@ async def test_a_superseded_agent_says_so_and_never_speaks_again() -> None:
         house.server.taken_over = True
         with capture_logs() as logs:
             await house.clock.advance(BEAT_S)
-        assert house.heartbeat.superseded.is_set()
+        assert house.heartbeat.ended.is_set()
         house.server.taken_over = False
         await house.clock.advance(600)
         assert house.beats == 2
         house.link.reached()
         assert not house.link.accepted
-        assert "another process is this agent now" in logs[0]["event"]
+        assert "another process is this agent" in logs[0]["event"]
         await house.heartbeat.stop()
         assert house.beats == 2
 

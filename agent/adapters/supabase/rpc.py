@@ -17,7 +17,7 @@ from agent.adapters.supabase.grants import key_refused, wrong_key
 from agent.adapters.supabase.session import Session
 from agent.adapters.supabase.target import Target
 from agent.adapters.supabase.transport import TIMEOUT_S, URL_HINT, HttpFailure, network_failure
-from agent.errors import CronmirrorError, Refused, SchemaMissing, SessionExpired, Unreachable
+from agent.errors import CronmirrorError, Forgotten, Refused, SchemaMissing, SessionExpired, Unreachable
 from agent.model import Json
 
 WHOLE_CALL_S: Final = 2 * TIMEOUT_S
@@ -26,6 +26,9 @@ STALE_CONNECTION: Final = (httpx.RemoteProtocolError, httpx.ReadError, httpx.Wri
 """What a kept connection raises when the server had closed it meanwhile."""
 MISSING_CODES: Final = frozenset({"PGRST202", "PGRST205", "42883", "42P01"})
 """No such function or table (https://docs.postgrest.org/en/stable/references/errors.html)."""
+
+FORGOTTEN_CODE: Final = "55000"
+"""docs/rpc.md: an epoch that the server never gave out. PostgREST answers it with 500."""
 
 Ask = Callable[[AsyncPostgrestClient], Awaitable[Any]]
 
@@ -110,6 +113,8 @@ class Database:
             return Refused(f"{what}: {failure.text}.", code=code, status=status, hint=self._refusal_hint(failure))
         if status == 401:  # noqa: PLR2004 - RFC 9110 §15.5.2
             return SessionExpired(f"{what}: {self._target.url} did not accept the access token ({failure.text}).")
+        if code == FORGOTTEN_CODE:
+            return Forgotten(f"{what}: {failure.text}.")
         if failure.temporary:
             return failure.unreachable(self._target.url, what)
         return Refused(f"{what}: {failure.text}.", code=code, status=status, hint=failure.hint)

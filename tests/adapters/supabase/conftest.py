@@ -14,7 +14,6 @@ from agent.adapters.supabase.session import Session
 from agent.adapters.supabase.target import Target
 from agent.adapters.supabase.transport import open_http
 from tests.support.misbehaving_supabase import ANON, EMAIL, PASSWORD, MisbehavingSupabase, WallClock
-from tests.support.stack import project, stack  # noqa: F401 - fixtures
 
 
 class Store:

@@ -11,6 +11,7 @@ from agent.adapters.supabase.rest import Rest
 from agent.adapters.supabase.rpc import Database
 from agent.adapters.supabase.target import Target
 from agent.errors import (
+    Forgotten,
     HelloRefused,
     NeedsSignIn,
     Refused,
@@ -168,6 +169,12 @@ async def test_a_missing_schema_says_to_migrate(rest):
 async def test_an_answer_of_another_shape_is_a_schema_of_another_version(rest, fake, body):
     fake.rpcs["cron_agent_beat"] = lambda _: body
     with pytest.raises(SchemaMissing, match="cron_agent_beat"):
+        await beat(rest)
+
+
+async def test_an_epoch_the_server_never_gave_out_asks_for_a_new_hello(rest, fake):
+    fake.next_answer("beat", Answer(status=500, body={"code": "55000", "message": "say hello first"}))
+    with pytest.raises(Forgotten, match="say hello first"):
         await beat(rest)
 
 
