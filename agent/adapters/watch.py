@@ -65,7 +65,7 @@ class FileWatch:
         stood, told = _identities(folders), False
         watching = awatch(
             *(folder for folder in folders if folder.is_dir()),
-            watch_filter=lambda change, name: Path(name) in wanted or _removed(change, name, folders),
+            watch_filter=None,  # with one, neither a turn nor a time-out comes while a log in the folder grows
             debounce=_GATHER_MS,
             step=_QUIET_MS,
             stop_event=self._restart,
@@ -77,8 +77,9 @@ class FileWatch:
         )
         async with aclosing(watching):
             async for changes in watching:
-                if changes or not told:
-                    yield frozenset(Path(name) for _, name in changes)
+                ours = frozenset(Path(name) for _, name in changes) & wanted
+                if ours or not told:
+                    yield ours
                     told = True
                 lost = any(_removed(change, name, folders) for change, name in changes)
                 if lost or _identities(folders) != stood:

@@ -57,6 +57,38 @@ async def watched(tmp_path):
         await task
 
 
+async def test_a_log_that_grows_in_the_same_folder_neither_tells_anything_nor_keeps_the_rest_from_being_told(watched):
+    path, watch, told = watched
+    log = path.with_name("agent.log")
+
+    def write() -> None:
+        with log.open("a") as file:
+            file.write("another line\n")
+
+    def grown(condition):
+        def look() -> bool:
+            write()
+            return condition()
+
+        return look
+
+    await wait_until(grown(lambda: told.items))
+    other = path.with_name("agent.env")
+    watch.follow([path, other])
+    told.items.clear()
+    await wait_until(grown(lambda: told.items))
+    other.write_text("A=1")
+    await wait_until(grown(lambda: other in told.paths))
+    moved = path.parent.rename(path.parent.with_name("moved"))
+    path.parent.mkdir()
+    log = moved / "agent.log"
+    told.items.clear()
+    await wait_until(grown(lambda: told.items))
+    path.write_text("x")
+    await wait_until(grown(lambda: path in told.paths))
+    assert log not in told.paths
+
+
 async def test_a_file_written_in_place_renamed_over_or_removed_is_told(watched):
     path, _, told = watched
     await told.stands(path)

@@ -101,7 +101,8 @@ def network_failure(err: Exception, url: str, what: str) -> Unreachable:
     said = str(err) or type(err).__name__
     if _is_dns(err):
         return Unreachable(f"{what}: the name in {url} could not be resolved ({said}).", hint=f"Offline? {URL_HINT}")
-    return Unreachable(f"{what}: {url} could not be reached ({said}).")
+    hint = f"Offline? {URL_HINT}" if isinstance(err, httpx.ConnectError) else None
+    return Unreachable(f"{what}: {url} could not be reached ({said}).", hint=hint)
 
 
 def _is_dns(err: BaseException) -> bool:
