@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import psycopg
 import structlog
-from psycopg_pool import PoolClosed, PoolTimeout
 
 from agent.localstack.keys import Keys
 from agent.localstack.realtime import frames, identity
@@ -240,7 +239,7 @@ class Channel:
                 self._stage.hub.unbind(self)
                 self._system(str(err), "error", "postgres_changes")
                 return
-            except (psycopg.OperationalError, PoolTimeout, PoolClosed) as err:
+            except psycopg.OperationalError as err:
                 _LOG.warning("a subscription waits for Postgres", topic=self.topic, error=str(err).strip())
                 await asyncio.sleep(RETRY_S * random.uniform(0.5, 1))  # noqa: S311  # jitter, not a secret
                 continue

@@ -52,21 +52,15 @@ class Payload:
 
 
 class Database:
-    """A small pool that outlives restarts of Postgres: a broken connection is replaced when it is next needed."""
+    """Two small pools that outlive restarts of Postgres: a broken connection is replaced when it is next needed.
+
+    Fanning out has a connection to itself, so that joining clients, however many, cannot keep changes waiting.
+    """
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
-        self._pool = AsyncConnectionPool(
-            dsn,
-            min_size=1,
-            max_size=4,
-            open=False,
-            timeout=CONNECT_S,
-            name="realtime",
-            kwargs={"autocommit": True},
-            configure=_configure,
-            check=AsyncConnectionPool.check_connection,
-        )
+        self._checks = _pool(dsn, "realtime checks", size=2)
+        self._changes = _pool(dsn, "realtime changes", size=1)
 
     async def open(self) -> None:
         """Connect and install the functions. StackError when Postgres cannot be used for a change feed."""
@@ -81,15 +75,17 @@ class Database:
                 f"the Realtime server cannot use Postgres: {str(err).strip()}",
                 hint="It needs a reachable database and a superuser.",
             ) from err
-        await self._pool.open()
+        await self._checks.open()
+        await self._changes.open()
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._pool.close()
+        await self._checks.close()
+        await self._changes.close()
 
     async def check(self, role: str, bindings: Sequence[Binding]) -> None:
         """Raise SubscriptionRefused for the first binding that cannot work; psycopg.OperationalError: try later."""
-        async with self._pool.connection() as connection:
+        async with self._checks.connection() as connection:
             for binding in bindings:
                 filters = json.dumps([each.as_json() for each in binding.filters])
                 select = None if binding.select is None else list(binding.select)
@@ -114,7 +110,7 @@ class Database:
         parameters = (json.dumps([_change(each) for each in changes]), json.dumps(audiences))
         try:
             async with (
-                self._pool.connection() as connection,
+                self._changes.connection() as connection,
                 connection.cursor(row_factory=class_row(Payload)) as cursor,
             ):
                 await cursor.execute(_FAN_OUT, parameters)
@@ -123,6 +119,20 @@ class Database:
             table = changes[0].relation.table
             _LOG.warning("changes were not delivered", table=table, changes=len(changes), error=str(err).strip())
             return []
+
+
+def _pool(dsn: str, name: str, *, size: int) -> AsyncConnectionPool[psycopg.AsyncConnection[Any]]:
+    return AsyncConnectionPool(
+        dsn,
+        min_size=1,
+        max_size=size,
+        open=False,
+        timeout=CONNECT_S,
+        name=name,
+        kwargs={"autocommit": True},
+        configure=_configure,
+        check=AsyncConnectionPool.check_connection,
+    )
 
 
 async def _configure(connection: psycopg.AsyncConnection[Any]) -> None:

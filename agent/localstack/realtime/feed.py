@@ -46,11 +46,12 @@ class Feed:
         while True:
             try:
                 await self._follow()
-            except (psycopg.Error, OSError, ValueError) as err:
+            except (psycopg.Error, OSError) as err:
                 if self.live.is_set():
                     delay = RETRY_FIRST_S
-                self.live.clear()
                 _LOG.warning("the change feed was interrupted", error=str(err).strip(), retry_in_s=round(delay, 1))
+            except Exception:  # noqa: BLE001 # a change that we cannot handle must not silence all that follow
+                _LOG.exception("the change feed failed", retry_in_s=round(delay, 1))
             finally:
                 self.live.clear()
             await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311  # jitter, not a secret

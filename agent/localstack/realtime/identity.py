@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from urllib.parse import unquote
 
 from agent.localstack.keys import Keys, TokenError
@@ -24,10 +25,10 @@ class Identity:
     expires_at: float | None = None
     """Unix time; None for an opaque API key."""
 
-    @property
+    @cached_property
     def claims_text(self) -> str:
-        """What `request.jwt.claims` is set to."""
-        return json.dumps(self.claims, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+        """What `request.jwt.claims` is set to. ASCII: what Postgres cannot represent fails where a policy reads it."""
+        return json.dumps(self.claims, separators=(",", ":"), sort_keys=True)
 
     def remaining_s(self) -> float | None:
         """Seconds until it expires by the wall clock; None: never."""

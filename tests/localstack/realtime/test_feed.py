@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,27 @@ async def test_a_change_of_a_table_that_is_gone_does_not_stop_the_feed(own_stack
         await own_stack.sql("drop type mood")
     await own_stack.sql("insert into memos values (1, 'next')")
     assert (await client.change())["table"] == "memos"
+
+
+async def test_a_change_that_cannot_be_told_does_not_take_its_neighbours_with_it(own_stack: Stack) -> None:
+    """The first row's value has another name by the time it is told."""
+    client = await own_stack.client()
+    await client.subscribe("realtime:s", {**MEMOS, "table": "shapes"}, token=own_stack.token())
+    async with own_stack.database.transaction():
+        await own_stack.sql("insert into shapes (id, feeling) values (gen_random_uuid(), 'calm')")
+        await own_stack.sql("alter type mood rename value 'calm' to 'serene'")
+        await own_stack.sql("insert into shapes (id, feeling) values (gen_random_uuid(), 'serene')")
+    assert (await client.change())["record"]["feeling"] == "serene"
+
+
+async def test_a_change_is_told_at_once(stack: Stack) -> None:
+    client = await stack.client()
+    await client.subscribe("realtime:m", MEMOS)
+    started = time.monotonic()
+    for number in range(5):
+        await stack.sql("insert into memos values (%s, 'x')", number)
+        await client.change()
+    assert time.monotonic() - started < 2.5
 
 
 async def test_a_database_that_cannot_be_reached_is_a_clear_error(stack: Stack) -> None:

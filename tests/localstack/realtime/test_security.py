@@ -168,3 +168,15 @@ async def test_a_schema_without_usage_is_closed(own_stack: Stack) -> None:
     )
     await own_stack.sql("insert into inner_room.diary values (1)")
     assert (await client.change())["errors"] == ["Error 401: Unauthorized"]
+
+
+async def test_claims_that_postgres_cannot_represent_silence_their_owner_alone(stack: Stack) -> None:
+    ask = {"event": "*", "schema": "public", "table": "tasks"}
+    for number, note in enumerate(("\ud800", "\u0000")):
+        odd, plain = await stack.client(), await stack.client()
+        await odd.subscribe("realtime:t", ask, token=stack.token(ANN, note=note))
+        await plain.subscribe("realtime:t", ask, token=stack.token(ANN))
+        await stack.sql("insert into tasks (owner, title) values (%s, %s)", ANN, str(number))
+        assert (await plain.change())["record"]["title"] == str(number)
+        failed = await odd.change()
+        assert failed["errors"] == ["Error 500: Internal Server Error, RLS policy evaluation failed"]
