@@ -106,6 +106,17 @@ async def test_a_table_that_somebody_holds_is_worth_another_try(empty: Stage, mo
             await postgres.migrate(empty.owner_dsn, MIGRATIONS, progress=told)
 
 
+async def test_a_migration_of_somebody_else_that_does_not_end_is_worth_another_try(
+    empty: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "LIMITS", "set local lock_timeout = '100ms'")
+    with psycopg.connect(empty.owner_dsn) as other:
+        other.execute(postgres.LOCK)
+
+        with pytest.raises(Unreachable, match="interrupted and nothing was changed"):
+            await postgres.migrate(empty.owner_dsn, MIGRATIONS, progress=told)
+
+
 async def test_a_connection_that_breaks_is_worth_another_try(empty: Stage) -> None:
     def cut(name: str) -> None:
         if name.endswith("30_agents.sql"):
