@@ -11,8 +11,8 @@ import platform
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from uuid import UUID
 
 import structlog
@@ -27,6 +27,7 @@ from agent.adapters.supabase.realtime import SupervisedRealtime
 from agent.adapters.supabase.rest import Rest
 from agent.adapters.watch import FileWatch
 from agent.app.configuration import Configuration
+from agent.app.home import home_of
 from agent.app.supabase import Supabase, connect
 from agent.app.tasks import Loops
 from agent.config.config import Config
@@ -41,8 +42,6 @@ from agent.report.outbox import Outbox
 from agent.report.pauses import Pauses
 from agent.report.recover import recover
 from agent.run.executor import Edges, Executor
-from agent.run.launch import Home
-from agent.run.redact import Redactor
 from agent.run.slots import Slots
 from agent.schedule.scheduler import Scheduler
 from agent.schedule.timetable import next_run_at
@@ -54,78 +53,103 @@ FLUSH_S = 10.0
 """How long the last reports may take when the agent stops; what is left is sent by the next start."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What an agent is made of: opened before it, closed after it."""
+
+    configuration: Configuration
+    config: Config
+    state: StateDir
+    journal: Journal
+    supabase: Supabase
+    environ: Mapping[str, str]
+    takeover: bool
+
+
 class Agent:
     """One running agent. Build it with `open_agent`, then `start`, `wait_failed`, `drain`, `stop`."""
 
-    def __init__(
-        self,
-        configuration: Configuration,
-        config: Config,
-        state: StateDir,
-        journal: Journal,
-        supabase: Supabase,
-        redactor: Redactor,
-        *,
-        takeover: bool,
-        environ: Mapping[str, str],
-    ) -> None:
-        self._configuration, self._config, self._state = configuration, config, state
-        self._journal, self._supabase, self._takeover = journal, supabase, takeover
-        self._agent_id = config.agent_id or state.agent_id(socket.gethostname())
+    def __init__(self, given: Given) -> None:
+        self._config, self._state, self._journal = given.config, given.state, given.journal
+        self._supabase, self._takeover = given.supabase, given.takeover
+        self._configuration = given.configuration
+        self._jobs = given.configuration.catalogue
+        self._agent_id = given.config.agent_id or given.state.agent_id(socket.gethostname())
+        self._clock = SystemClock()
         self._draining = False
         self._probing = False
-        clock, jobs = SystemClock(), configuration.catalogue
-        self._clock = clock
+        self._wire_runs(given)
+        rest = Rest(given.supabase.database, project=given.config.project, agent_id=self._agent_id)
+        self._wire_reports(rest)
+        self._wire_requests(rest)
+        self.heartbeat = Heartbeat(
+            rest, self._greeting, self._vitals(), self._listeners(), self._link, self._pauses, self._clock
+        )
+
+    def _wire_runs(self, given: Given) -> None:
+        """A slot of the schedule, admitted by the run's slots, executed: every step in the journal first."""
         self._processes = GroupProcesses()
-        self._payloads = PayloadFiles(state.payloads)
-
-        # A run: admitted by slots, executed by the executor, every step in the journal first.
+        self._payloads = PayloadFiles(given.state.payloads)
         self._executor = Executor(
-            Edges(clock=clock, processes=self._processes, journal=journal, payloads=self._payloads),
-            redactor,
-            Home(
-                project=config.project,
-                agent_id=self._agent_id,
-                base_env={name: value for name, value in environ.items() if name not in config.withheld_env},
-                workdir=str(Path.home()),
-            ),
+            Edges(clock=self._clock, processes=self._processes, journal=self._journal, payloads=self._payloads),
+            given.configuration.redactor,
+            home_of(given.config, self._agent_id, given.environ),
         )
-        self.slots = Slots(execution=self._executor, clock=clock, jobs=jobs, concurrency=config.limits.concurrency)
+        self.slots = Slots(
+            execution=self._executor,
+            clock=self._clock,
+            jobs=self._jobs,
+            concurrency=given.config.limits.concurrency,
+        )
+        self._pauses = Pauses(self._journal, self._clock)
+        self._scheduler = Scheduler(
+            clock=self._clock, jobs=self._jobs, journal=self._journal, runner=self.slots, pause=self._pauses
+        )
 
-        # Slots of the schedule become runs.
-        self._pauses = Pauses(journal, clock)
-        self._scheduler = Scheduler(clock=clock, jobs=jobs, journal=journal, runner=self.slots, pause=self._pauses)
-
-        # What Supabase is told.
-        rest = Rest(supabase.database, project=config.project, agent_id=self._agent_id)
+    def _wire_reports(self, rest: Rest) -> None:
+        """What Supabase is told, and when it may be."""
         self._link = Link()
-        self._realtime = SupervisedRealtime(
-            supabase.target, supabase.session, clock=clock, project=config.project, agent_id=self._agent_id
-        )
-        self._outbox = Outbox(journal, rest, self._link, clock)
+        self._outbox = Outbox(self._journal, rest, self._link, self._clock)
         self._mirror = Mirror(
-            jobs, rest, self._link, self._pauses, clock, next_run_at, every_s=config.sync.mirror_every_s
+            self._jobs,
+            rest,
+            self._link,
+            self._pauses,
+            self._clock,
+            next_run_at,
+            every_s=self._config.sync.mirror_every_s,
         )
 
-        # Requests become runs.
-        self._leases = Leases(self.slots, clock)
+    def _wire_requests(self, rest: Rest) -> None:
+        """Woken by Realtime, claimed, handed to the slots."""
+        self._realtime = SupervisedRealtime(
+            self._supabase.target,
+            self._supabase.session,
+            clock=self._clock,
+            project=self._config.project,
+            agent_id=self._agent_id,
+        )
+        self._leases = Leases(self.slots, self._clock)
         self._intake = Intake(
             Queue(claims=rest, wakeups=self._realtime, gate=self._link, pause=self._pauses),
-            Box(runner=self.slots, jobs=jobs, journal=journal, notes=journal, reject=self._executor.reject),
-            clock,
-            poll_every_s=config.sync.poll_every_s,
+            Box(
+                runner=self.slots,
+                jobs=self._jobs,
+                journal=self._journal,
+                notes=self._journal,
+                reject=self._executor.reject,
+            ),
+            self._clock,
+            poll_every_s=self._config.sync.poll_every_s,
             beat_now=lambda: self.heartbeat.beat_now(),  # noqa: PLW0108 - the heartbeat is built after the intake
-        )
-        self.heartbeat = Heartbeat(
-            rest, self._greeting, self._vitals(), self._listeners(), self._link, self._pauses, clock
         )
 
     def _vitals(self) -> Vitals:
         return Vitals(
             runner=self.slots,
-            jobs=self._configuration.catalogue,
+            jobs=self._jobs,
             realtime_healthy=lambda: self._realtime.healthy,
-            config_error=lambda: self._configuration.catalogue.config_error,
+            config_error=lambda: self._jobs.config_error,
             draining=lambda: self._draining,
             want_probe=self._want_probe,
         )
@@ -172,10 +196,9 @@ class Agent:
     async def start(self) -> None:
         """Recover what a previous life left, then start every loop: the schedule first."""
         await self._pauses.load()
-        jobs = self._configuration.catalogue
         for run in await self._journal.unfinished():
             self._payloads.remove(run.run_id)
-        lost = await recover(self._journal, self._processes, jobs, self._clock, agent_id=self._agent_id)
+        lost = await recover(self._journal, self._processes, self._jobs, self._clock, agent_id=self._agent_id)
         self.loops = Loops()
         for name, loop in (
             ("scheduler", self._scheduler.run()),
@@ -191,7 +214,9 @@ class Agent:
             ("reloads", self._watch_reloads()),
         ):
             self.loops.start(name, loop)
-        log.info("agent started", project=self._config.project, agent=self._agent_id, jobs=len(jobs.all()), lost=lost)
+        log.info(
+            "agent started", project=self._config.project, agent=self._agent_id, jobs=len(self._jobs.all()), lost=lost
+        )
 
     async def _watch_retries(self) -> None:
         """A run that ended may have planned its next attempt."""
@@ -256,7 +281,15 @@ async def open_agent(
             async with connect(config, session_file=state.session, clock=SystemClock()) as supabase:
                 supabase.session.on_change(lambda token: redactor.add([token]))
                 yield Agent(
-                    configuration, config, state, journal, supabase, redactor, takeover=takeover, environ=environ
+                    Given(
+                        configuration=configuration,
+                        config=config,
+                        state=state,
+                        journal=journal,
+                        supabase=supabase,
+                        environ=environ,
+                        takeover=takeover,
+                    )
                 )
         finally:
             await journal.close()

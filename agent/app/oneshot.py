@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from uuid import uuid4
 
 from agent.adapters.clock import SystemClock
@@ -14,13 +13,13 @@ from agent.adapters.files import StateDir
 from agent.adapters.payloads import PayloadFiles
 from agent.adapters.process import GroupProcesses
 from agent.adapters.sqlite import Journal
+from agent.app.home import home_of
 from agent.config.config import Config
 from agent.errors import ConfigError, Problem
 from agent.model import Json, Outcome, Request, Run, Trigger
 from agent.ports import OutputSink
 from agent.run.cancel import CancelSwitch
 from agent.run.executor import Edges, Executor
-from agent.run.launch import Home
 from agent.run.redact import Redactor
 
 
@@ -43,12 +42,7 @@ async def execute_here(
         executor = Executor(
             Edges(clock=clock, processes=GroupProcesses(), journal=journal, payloads=PayloadFiles(state.payloads)),
             Redactor(config.secrets),
-            Home(
-                project=config.project,
-                agent_id=config.agent_id or "exec",
-                base_env={name: value for name, value in environ.items() if name not in config.withheld_env},
-                workdir=str(Path.home()),
-            ),
+            home_of(config, config.agent_id or "exec", environ),
             live=live,
         )
         asked = Request(id=uuid4(), job_id=job.id, claims=0, attempts=1, max_attempts=1, payload=payload)
