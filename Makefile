@@ -21,8 +21,9 @@ $(VENV)/.local: $(BIN)/python $(PINS)/local.txt pyproject.toml
 	@scripts/pip-install $(VENV) "cronmirror itself" --no-deps -e .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.local $(PINS)/dev.txt
+$(VENV)/.dev: $(VENV)/.local $(PINS)/dev.txt tests/page/package-lock.json
 	@scripts/pip-install $(VENV) "the tools for tests" -r $(PINS)/dev.txt
+	@scripts/install-page-client $(VENV)
 	@touch $@
 
 install: $(VENV)/.local  ## make .venv with cronmirror and the embedded stack in it

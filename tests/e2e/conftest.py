@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,11 @@ import pytest
 from agent.cli.demo.operator import Operator
 from tests.support.agent_process import AgentProcess
 from tests.support.waiting import wait_until
+
+PAGE_CLIENT = Path(__file__).parents[1] / "page" / "node_modules"
+if not PAGE_CLIENT.is_dir() and os.environ.get("CRONMIRROR_REQUIRE_PAGE") == "1":
+    raise pytest.UsageError(f"{PAGE_CLIENT} is missing: scripts/install-page-client .venv")
+collect_ignore = [] if PAGE_CLIENT.is_dir() else ["test_page.py"]
 
 HEAD = """\
 project: {project}
