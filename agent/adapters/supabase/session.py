@@ -154,10 +154,10 @@ class Session:
             try:
                 self._accept(await self._next_tokens())
             except Unreachable as err:
+                log = _log.debug if self.problem == str(err) else _log.warning
                 self.problem = str(err)
                 tries += 1
                 wait_s = _backoff(tries) if err.retry_after_s is None else err.retry_after_s + random.random()  # noqa: S311 - jitter
-                log = _log.warning if tries == 1 else _log.debug
                 log("sign-in must wait", why=str(err), hint=err.hint, retry_in_s=round(wait_s, 1))
                 await self._clock.sleep(wait_s)
             except NeedsSignIn as err:

@@ -7,6 +7,7 @@ import socket
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from agent.adapters.supabase.grants import Tokens
 from agent.adapters.supabase.target import Target
@@ -155,6 +156,19 @@ async def test_where_auth_does_not_say_how_long_a_session_lives_the_token_does(
 
 
 # ── trouble on the way ───────────────────────────────────────────────────────
+
+
+async def test_each_trouble_of_the_sign_in_is_said_once_and_another_one_again(make_session, target, fake):
+    clock = ImpatientClock()
+    session = make_session(target, clock=clock)
+    with capture_logs() as logs:
+        fake.next_answer("token", Answer(status=500, body={"msg": "oops"}), times=3)
+        fake.next_answer("token", Answer(status=200, html="<h1>Welcome to the hotel</h1>"), times=3)
+        await session.token()
+    said = [line["why"] for line in logs if line["event"] == "sign-in must wait" and line["log_level"] == "warning"]
+    assert len(said) == 2
+    assert "oops" in said[0]
+    assert "never does" in said[1]
 
 
 @pytest.mark.parametrize(
