@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -14,6 +16,8 @@ import pytest
 from supabase import AsyncClient, acreate_client
 from supabase.lib.client_options import AsyncClientOptions
 
+from agent.localstack.postgres import Cluster
+from tests.localstack.clusters import KINDS, Make
 from tests.support.stack import StackThread
 
 JSON = "application/json"
@@ -124,3 +128,34 @@ def open_dir() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="cm-test-", dir="/tmp") as name:
         Path(name).chmod(0o755)
         yield Path(name)
+
+
+@pytest.fixture(scope="session")
+def created(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a cluster has been created: copied, it saves each test an initdb."""
+    folder = tmp_path_factory.mktemp("created")
+
+    async def create() -> None:
+        cluster = Cluster(folder / "postgres", fsync=False, only=KINDS[:1])
+        await cluster.start()
+        await cluster.stop()
+
+    asyncio.run(create())
+    return folder
+
+
+@pytest.fixture
+async def make(open_dir: Path, created: Path) -> AsyncIterator[Make]:
+    """Clusters in a folder that every user can reach; stopped after the test. `new`: still to be created."""
+    made: list[Cluster] = []
+
+    def cluster(name: str = "state", *, new: bool = False, **how: object) -> Cluster:
+        if not new and not (open_dir / name).exists():
+            shutil.copytree(created, open_dir / name)
+        settings = {"fsync": False, "refuge": open_dir / "refuge"} | how
+        made.append(Cluster(open_dir / name / "postgres", **settings))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield cluster
+    for each in made:
+        await each.stop()
