@@ -123,9 +123,7 @@ class Scheduler:
             decision.reports += [missed(job, None, why, Trigger.STARTUP) for job in self._startup_jobs()]
         return decision
 
-    def _decide_job(
-        self, job: Job, slots: Sequence[datetime], held: Sequence[PlannedRun], moment: Moment
-    ) -> Decision:
+    def _decide_job(self, job: Job, slots: Sequence[datetime], held: Sequence[PlannedRun], moment: Moment) -> Decision:
         decision = decide_slots(job, slots, held, moment)
         if slots:
             decision.cursors[job.id] = slots[-1]

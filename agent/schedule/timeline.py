@@ -72,7 +72,7 @@ class Timeline:
         """These were committed."""
         self.unsaved = {}
         for job_id, at in cursors.items():
-            if job_id in self._cursors and at > self._cursors[job_id]:
+            if job_id in self._cursors:
                 self._move(job_id, at)
 
     def first_due(self) -> datetime | None:

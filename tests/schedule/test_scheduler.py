@@ -472,3 +472,12 @@ async def test_a_journal_that_fails_at_the_start_is_waited_for(world, job):
     world.journal.full = False
     await world.advance(minutes=31)
     assert world.ran() == ["schedule 13:00"]
+
+
+async def test_a_job_enabled_while_the_machine_slept_owes_nothing(world, job):
+    await world.start(job(enabled=False))
+    world.sleep(hours=3, minutes=30)
+    world.jobs.reload(job())
+    await world.advance(seconds=10)
+    assert world.missed() == []
+    assert world.ran() == []
