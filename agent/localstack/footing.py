@@ -92,7 +92,7 @@ async def find_footing(
 ) -> Footing:
     """The first combination that works: everything where it is, else copies in `refuge`. StackError if none does."""
     candidates = identities(only)
-    home = _place_in_refuge(folder, refuge)
+    home = place_in_refuge(folder, refuge)
     if not home.exists():
         for identity in candidates:
             if await _runs(identity, binaries) and await _owns(identity, folder):
@@ -110,7 +110,7 @@ async def find_footing(
 
 
 async def _with_copies(identity: Identity, binaries: Binaries, folder: Path, refuge: Path) -> Footing | None:
-    home = _place_in_refuge(folder, refuge)
+    home = place_in_refuge(folder, refuge)
     chosen = binaries
     try:
         await asyncio.to_thread(_open_refuge, refuge)
@@ -131,7 +131,7 @@ def _open_refuge(refuge: Path) -> None:
     refuge.chmod(0o755)
 
 
-def _place_in_refuge(folder: Path, refuge: Path) -> Path:
+def place_in_refuge(folder: Path, refuge: Path) -> Path:
     """Where the data of `folder` lives when its own place is out of reach; once used, it is kept to."""
     return refuge / hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
 

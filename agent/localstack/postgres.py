@@ -22,7 +22,7 @@ import structlog
 
 from agent.errors import StackError
 from agent.localstack.binaries import Binaries, locate
-from agent.localstack.footing import REFUGE, Footing, Kind, find_footing, give
+from agent.localstack.footing import REFUGE, Footing, Kind, find_footing, give, place_in_refuge
 from agent.localstack.orphans import end_orphan
 from agent.localstack.server import Server
 
@@ -52,7 +52,8 @@ class Cluster:
         only: Sequence[Kind] | None = None,
     ) -> None:
         """`binaries`: instead of those `locate()` finds; `refuge`, `only`: see `footing` (root alone)."""
-        self._folder = folder
+        # Postgres is started with `/` as its working directory, and an orphan is known by the spelling of its path.
+        self._folder = folder.resolve()
         self._binaries = binaries
         self._fsync = fsync
         self._progress: Progress = progress or (lambda _: None)
@@ -107,6 +108,15 @@ class Cluster:
         if self._lock:
             self._lock.close()
             self._lock = None
+
+    def erase(self) -> None:
+        """Remove the data, wherever it came to lie. StackError while another process runs it."""
+        lock = self._take_lock()
+        try:
+            for place in (self._folder, place_in_refuge(self._folder, self._refuge)):
+                shutil.rmtree(place, ignore_errors=True)
+        finally:
+            lock.close()
 
     async def _launch(self, footing: Footing) -> Server:
         server = Server(

@@ -5,6 +5,7 @@ Everything it keeps is in one folder; it leaves no process behind.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,11 @@ from typing import Self
 from uuid import UUID
 
 import psycopg
+import structlog
 from starlette.routing import BaseRoute
 
 from agent.errors import StackError
-from agent.localstack.accounts import BCRYPT_ROUNDS, Accounts
+from agent.localstack.accounts import BCRYPT_LIMIT, BCRYPT_ROUNDS, Accounts
 from agent.localstack.auth import Auth
 from agent.localstack.binaries import Binaries
 from agent.localstack.bootstrap import bootstrap
@@ -27,6 +29,8 @@ from agent.localstack.pool import Pool
 from agent.localstack.postgres import Cluster, read_password
 from agent.localstack.realtime import Realtime
 from agent.localstack.rest import Rest
+
+log = structlog.get_logger()
 
 Progress = Callable[[str], None]
 Closer = Callable[[], Awaitable[None]]
@@ -110,12 +114,25 @@ class LocalStack:
     async def stop(self) -> None:
         """End everything in reverse order. May be called twice, or after a start that failed."""
         while self._closers:
-            await self._closers.pop()()
+            closer = self._closers.pop()
+            try:
+                await closer()
+            except Exception as err:  # noqa: BLE001 # whatever it was, Postgres has to be stopped too
+                log.warning("a part of the local stack did not stop cleanly", error=str(err))
+
+    def erase(self) -> None:
+        """Remove everything it keeps, after `stop`. StackError while another process runs it, or it is not ours."""
+        if not isinstance(self.database, Cluster):
+            raise StackError("the database is somebody else's; the local stack removes only its own")
+        self.database.erase()
+        shutil.rmtree(self._dir, ignore_errors=True)
 
     async def create_user(self, email: str, password: str) -> UUID:
         """A confirmed user's id; the id of the existing one when the address is taken and the password fits."""
         if self._accounts is None:
             raise StackError("the local stack has not been started")
+        if len(password.encode()) > BCRYPT_LIMIT:
+            raise StackError(f"the password of {email} is longer than {BCRYPT_LIMIT} bytes")
         user = await self._accounts.create(email, password) or await self._accounts.verify(email, password)
         if user is None:
             raise StackError(f"{email} is already registered in the local stack, with another password")

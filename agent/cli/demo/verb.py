@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shlex
-import shutil
 import signal
 import sys
 from collections.abc import Coroutine
@@ -47,9 +46,7 @@ def demo(
     Needs no account and no Docker. Everything it starts ends with it (Ctrl-C); it says where it keeps things.
     """
     place = (folder or _default_folder()).expanduser().absolute()
-    if fresh:
-        _remove(place)
-    code = asyncio.run(_until_stopped(_demo(place, port=port, once=once, as_json=as_json)))
+    code = asyncio.run(_until_stopped(_demo(place, port=port, fresh=fresh, once=once, as_json=as_json)))
     raise typer.Exit(code)
 
 
@@ -64,9 +61,9 @@ async def _until_stopped(work: Coroutine[Any, Any, int]) -> int:
     return 0
 
 
-async def _demo(place: Path, *, port: int | None, once: bool, as_json: bool) -> int:
+async def _demo(place: Path, *, port: int | None, fresh: bool, once: bool, as_json: bool) -> int:
     try:
-        from agent.cli.demo.world import World  # noqa: PLC0415 - the embedded stack is an extra that may be absent
+        from agent.cli.demo.world import World, erase  # noqa: PLC0415 - the embedded stack is an extra that may be absent
     except ModuleNotFoundError as err:
         raise StackError(
             f"the demo needs the embedded stack, and {err.name} is not installed",
@@ -74,6 +71,8 @@ async def _demo(place: Path, *, port: int | None, once: bool, as_json: bool) -> 
         ) from err
     say = _progress(quiet=as_json)
     say(f"the demo keeps everything in {place}")
+    if fresh:
+        erase(place)
     async with World(place, port=port, say=say) as world:
         if not once:
             await _live(world)
@@ -112,16 +111,3 @@ def _progress(*, quiet: bool) -> Any:
             stderr.print(f"[dim]· {words}[/]")
 
     return say
-
-
-def _remove(place: Path) -> None:
-    """Remove a demo's folder, and only one: a wrong `--dir` must not cost anybody a home directory."""
-    if not place.exists():
-        return
-    if not (place / "stack").is_dir() and any(place.iterdir()):
-        raise StackError(
-            f"{place} was not made by a demo; it is left as it is",
-            hint="Choose another folder with --dir, or remove this one by hand.",
-        )
-    shutil.rmtree(place)
-    stdout.print(f"removed {place}") if stdout.is_terminal else None

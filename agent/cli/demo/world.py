@@ -31,6 +31,10 @@ AGENT_STOP_S = 10.0
 AGENT_READY_S = 60.0
 JOBS = Path(__file__).parent / "jobs.yaml"
 
+MADE = ("config.yaml", "agent.env", "passwords", "agent.log", "person.json")
+"""What the demo keeps beside its stack; the agent's state comes to it."""
+STATE = ("lock", "agent_id", "instance.json", "session.json", "last-good.yaml", "cronmirror.sqlite3*", "payloads")
+
 ADD_PROJECT = "insert into public.cron_projects (project_id) values (%(project)s) on conflict do nothing"
 ADD_MEMBERS = """
 insert into public.cron_project_members (project_id, user_id, role) values
@@ -159,3 +163,20 @@ class World:
             await self.operator.__aexit__()
         self._say("stopping Postgres and the gateway")
         await self._stack.stop()
+
+
+def erase(folder: Path) -> None:
+    """Remove what earlier demos made in `folder`, and nothing else: a wrong `--dir` must not cost anybody a home.
+
+    Raises `StackError` where no demo ever was, or where one is running.
+    """
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not (folder / "stack" / "keys.json").is_file():
+        raise StackError(
+            f"{folder} was not made by a demo; it is left as it is",
+            hint="Choose another folder with --dir, or remove this one by hand.",
+        )
+    LocalStack(folder / "stack").erase()
+    for made in [each for pattern in (*MADE, *STATE) for each in folder.glob(pattern)]:
+        shutil.rmtree(made) if made.is_dir() else made.unlink()
