@@ -30,8 +30,6 @@ BCRYPT_LIMIT = 72
 """bcrypt reads this many bytes; GoTrue refuses longer passwords."""
 BCRYPT_ROUNDS = 10
 ALPHABET = string.ascii_lowercase + string.digits
-DECOY = bcrypt.hashpw(b"nobody's", bcrypt.gensalt(BCRYPT_ROUNDS))
-"""Compared when there is no such user, so that the answer takes as long."""
 
 Row = dict[str, Json]
 Scope = Literal["global", "local", "others"]
@@ -59,6 +57,7 @@ class Accounts:
         self._pool = pool
         self._reuse_s = reuse_s
         self._rounds = rounds
+        self._hashed_decoy = b""
 
     async def create(
         self,
@@ -102,8 +101,13 @@ class Accounts:
         async with self._pool.connection() as connection:
             user = await _one(connection, "user_by_email", {"email": email})
         stored = str(user["encrypted_password"] or "").encode() if user else b""
-        matches = await asyncio.to_thread(_matches, password, stored or DECOY)
+        # Without such a user something is compared all the same, so that the answer takes as long.
+        matches = await asyncio.to_thread(_matches, password, stored or self._decoy())
         return user if matches and stored else None
+
+    def _decoy(self) -> bytes:
+        self._hashed_decoy = self._hashed_decoy or bcrypt.hashpw(b"nobody's", bcrypt.gensalt(self._rounds))
+        return self._hashed_decoy
 
     async def sign_in(self, user_id: UUID) -> Granted:
         """A new session with its first refresh token."""

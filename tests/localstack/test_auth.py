@@ -8,12 +8,14 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import psycopg
 import pytest
 from supabase import AsyncClient
 from supabase_auth.errors import AuthApiError
 
 from tests.localstack.conftest import Api
 from tests.support.stack import StackThread
+from tests.support.waiting import wait_until
 
 ANN = {"email": "ann@example.com", "password": "pw-pw-pw"}
 
@@ -154,6 +156,21 @@ async def test_simultaneous_refreshes_with_one_token_all_succeed_with_one_succes
     answers = await asyncio.gather(*(refresh(api, first) for _ in range(5)))
     assert [each.status_code for each in answers] == [200] * 5
     assert len({each.json()["refresh_token"] for each in answers}) == 1
+
+
+async def test_refreshes_of_one_session_come_one_after_the_other(api: Api) -> None:
+    first = (await grant(api, "password", ANN)).json()["refresh_token"]
+    with psycopg.connect(api.stack.dsn) as holder:
+        holder.execute("select from auth.refresh_tokens where token = %s for update", [first])
+        both = [asyncio.create_task(refresh(api, first)) for _ in range(2)]
+        await wait_until(lambda: _waiting_for_locks(api.stack) == 2, 10)
+    answers = [(await each).json()["refresh_token"] for each in both]
+    assert answers[0] == answers[1] != first
+
+
+def _waiting_for_locks(stack: StackThread) -> int:
+    query = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and usename = 'supabase_auth_admin'"
+    return int(stack.sql(query)[0]["count"])
 
 
 async def test_a_banned_or_unconfirmed_user_does_not_get_in(api: Api) -> None:

@@ -156,6 +156,16 @@ async def test_a_long_temporary_folder_is_avoided(make: Make, open_dir: Path, mo
     assert socket_dir(cluster).parent == Path("/tmp")
 
 
+async def test_the_folder_may_be_named_relatively(make: Make, open_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await make().start()
+    monkeypatch.chdir(open_dir)
+    shutil.copytree("state", "again", ignore=shutil.ignore_patterns("postmaster.*", "*.lock"))
+    cluster = Cluster(Path("again/postgres"), fsync=False)
+    await cluster.start()
+    assert await ask(cluster) == 1
+    await cluster.stop()
+
+
 async def test_progress_is_told(make: Make) -> None:
     said: list[str] = []
     cluster = make(progress=said.append, new=True)

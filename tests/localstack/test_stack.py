@@ -52,6 +52,8 @@ async def test_everything_is_in_one_folder_and_is_there_again(tmp_path: Path) ->
         assert await stack.create_user("Ann@example.com", "pw-pw-pw") == user
         with pytest.raises(StackError, match="already registered"):
             await stack.create_user("ann@example.com", "another")
+        with pytest.raises(StackError, match="longer than 72 bytes"):
+            await stack.create_user("long@example.com", "x" * 73)
         session = (await sign_in(stack, "ann@example.com")).json()
         keys, children = stack.keys, set(psutil.Process().children(recursive=True)) - set(others)
         assert children
@@ -99,6 +101,19 @@ async def test_a_start_that_fails_leaves_nothing_running(tmp_path: Path) -> None
     await stack.start()  # the port is free now
     assert stack.url == f"http://127.0.0.1:{port}"
     await stack.stop()
+
+
+async def test_a_part_that_does_not_stop_keeps_no_other_from_stopping(tmp_path: Path) -> None:
+    stack = LocalStack(tmp_path / "stack", options=QUICK)
+    await stack.start()
+    assert isinstance(stack.database, Cluster)
+
+    async def broken() -> None:
+        raise OSError("stuck")
+
+    stack._closers.append(broken)
+    await stack.stop()
+    assert stack.database.pid is None
 
 
 async def test_an_unreadable_key_file_is_named_before_anything_starts(tmp_path: Path) -> None:
