@@ -146,9 +146,7 @@ def _second_pass(fields: str, after: datetime, tz: ZoneInfo) -> datetime | None:
     if wall.fold or not isinstance(here, Twice):
         return None
     found = _next_reading(fields, here.begins - SECOND)
-    if found is None or found >= here.ends:
-        return None
-    again = place(found, tz)
+    again = place(found, tz) if found else None
     return again.second if isinstance(again, Twice) else None
 
 
