@@ -188,7 +188,7 @@ async def test_an_interrupted_initdb_is_made_again(make: Make, open_dir: Path) -
     assert not half.exists()
 
 
-@pytest.mark.parametrize("pid", [os.getpid(), 2**22 + 7, "nonsense", ""])
+@pytest.mark.parametrize("pid", [os.getpid(), 2**22 + 7, "nonsense", ""], ids=["ours", "nobody", "nonsense", "empty"])
 async def test_a_stale_pid_file_is_no_hindrance(make: Make, open_dir: Path, pid: object) -> None:
     """After a power cut another process may have the old server's pid."""
     cluster = make()
@@ -278,7 +278,8 @@ async def test_nothing_outlives_its_owner(created: Path, open_dir: Path, sign: s
     parent, pid, sockets, watcher = await start_parent(created, open_dir / "state")
     parent.send_signal(sign)
     await parent.wait()
-    await wait_until(lambda: gone(pid) and gone(watcher) and not sockets.exists(), 15)
+    # Sooner than the watcher would turn to force.
+    await wait_until(lambda: gone(pid) and gone(watcher) and not sockets.exists(), 8)
 
 
 async def test_the_terminals_ctrl_c_reaches_the_owner_alone(created: Path, open_dir: Path) -> None:
