@@ -2,7 +2,8 @@
 -- sign-in. That key is in the page, so read it as: everybody who has seen the page can
 --   * run every job that the agent's YAML declares, with any payload it accepts, cancel and pause;
 --   * read every payload, result and output of the project;
---   * act as the agent: forge results, claim requests so that they never run, and empty the mirror.
+--   * act as an agent that does not sign in with a user of its own: forge results, claim requests so that they never
+--     run, empty the mirror, and take its place, which stops it and its schedules.
 -- It never opens edits, connections or members, and nobody can run what the YAML does not declare.
 -- Take it back with: update cron_projects set open_access = false where project_id = '…';
 --

@@ -40,7 +40,8 @@ $$;
 
 -- The one authorisation call at the start of every RPC: returns the caller's role or raises 42501.
 -- `p_need`: read, operate, admin, agent (his own id), hello (the same, or not bound to an id yet).
--- open_access gives everybody all of it except admin; SCHEMA: it never opens edits, connections or members.
+-- open_access gives everybody all of it except admin (it never opens edits, connections or members), and except to act
+-- as an agent that signs in: one call of the anon key could stop its schedules for good.
 create or replace function public.cron_authorise(p_project text, p_need text, p_agent text default null)
 returns text
 language plpgsql stable security definer
@@ -75,7 +76,13 @@ begin
     return v_role;
   end if;
   if p_need <> 'admin' and exists (select 1 from public.cron_projects p where p.project_id = p_project and p.open_access) then
-    return 'open_access';
+    if p_need not in ('agent', 'hello') or not exists (
+      select 1 from public.cron_project_members o where o.project_id = p_project and o.agent_id = p_agent
+    ) then
+      return 'open_access';
+    end if;
+    raise exception 'agent "%" of project "%" has a user of its own', p_agent, p_project using errcode = '42501',
+      hint = 'Sign in as that user, or give this agent another id.';
   end if;
   if v_role is null then
     raise exception 'you are not a member of project "%"', p_project using errcode = '42501',

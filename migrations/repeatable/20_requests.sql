@@ -22,7 +22,9 @@ $$;
 
 -- A request begins queued, now, unclaimed and with an end; everything else about it is written by the server.
 -- Rule: `expires_at` = greatest(run_at, now) + 24 h, which a caller may only shorten. A forged beginning (`done`,
--- `claimed_by` …) is refused with the reason, for every caller: there is no honest use of it.
+-- `claimed_by` …) is refused with the reason, for every caller: there is no honest use of it. So is a payload that
+-- Postgres can hold and a JSON reader cannot (a number of thousands of digits, thousands of brackets): the agent that
+-- claims it could read nothing of the answer.
 create or replace function public.cron_begin_request()
 returns trigger
 language plpgsql security definer
@@ -43,10 +45,16 @@ begin
   end if;
   if coalesce(new.job_id, '') = '' or length(new.job_id) > 200 or coalesce(new.project_id, '') = '' or length(new.project_id) > 200 then
     raise exception 'project_id and job_id must be 1 to 200 characters' using errcode = '22023';
+  elsif new.job_id ~ '[[:cntrl:]]' then
+    raise exception 'job_id contains a line break or another control character' using errcode = '22023';
   end if;
   if octet_length(new.payload::text) > 262144 then
     raise exception 'the payload is % bytes; the limit is 262144 (256 KiB)', octet_length(new.payload::text)
       using errcode = '22023', hint = 'Store the data elsewhere and send its address.';
+  elsif jsonb_path_exists(new.payload, 'strict $.**{101}') then
+    raise exception 'the payload is nested deeper than 100 levels' using errcode = '22023';
+  elsif jsonb_path_exists(new.payload, 'strict $.** ? (@.type() == "number" && (@ > 1e300 || @ < -1e300))') then
+    raise exception 'the payload has a number beyond 1e300' using errcode = '22023', hint = 'Send it as a text.';
   end if;
   if new.run_at = 'infinity' or new.run_at > v_now + interval '366 days' then
     raise exception 'run_at lies more than a year ahead' using errcode = '22023';
@@ -54,7 +62,7 @@ begin
   new.requested_at := v_now;
   new.run_at := greatest(new.run_at, v_now);
   new.expires_at := least(new.expires_at, new.run_at + interval '24 hours');
-  new.requested_by := left(new.requested_by, 200);
+  new.requested_by := left(regexp_replace(new.requested_by, '[[:cntrl:]]+', ' ', 'g'), 200);
   if auth.uid() is not null and (new.requested_by is null or new.requested_by like '%@%') then
     new.requested_by := v_name;
   end if;

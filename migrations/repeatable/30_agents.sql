@@ -195,7 +195,8 @@ begin
 end
 $$;
 
--- Binds the calling member to this agent id, once and for all (an admin can change it).
+-- Binds the calling member to this agent id, once and for all (an admin can change it). Of two first hellos of one
+-- member under two ids, which both passed the check, the second ends here.
 create or replace function public.cron_bind_member(p_project text, p_agent text)
 returns void
 language plpgsql security definer
@@ -207,6 +208,11 @@ begin
   if found then
     insert into public.cron_audit (project_id, actor, actor_name, action, agent_id)
     values (p_project, auth.uid(), public.cron_actor_name(), 'bind_agent', p_agent);
+  elsif exists (
+    select 1 from public.cron_project_members m
+    where m.project_id = p_project and m.user_id = auth.uid() and m.role = 'agent' and m.agent_id <> p_agent
+  ) then
+    raise exception 'you are bound to another agent of project "%"', p_project using errcode = '42501';
   end if;
 exception when unique_violation then
   raise exception 'agent "%" belongs to another member of project "%"', p_agent, p_project using errcode = '42501';

@@ -41,6 +41,9 @@ begin
   ) then
     raise exception 'job "%": retry must be {"max_attempts": 1–100, "on": [text], "base_s": number, "cap_s": number}', v_job.job_id
       using errcode = '22023';
+  -- Beyond all bounds they would fail where a request is lost, in a sweep: for every agent of the project.
+  elsif (v_job.retry ->> 'base_s')::numeric not between 0 and 604800 or (v_job.retry ->> 'cap_s')::numeric not between 0 and 604800 then
+    raise exception 'job "%": retry.base_s and retry.cap_s must be 0 to 604800 (seven days)', v_job.job_id using errcode = '22023';
   end if;
   v_job.project_id := p_project;
   v_job.name := coalesce(v_job.name, v_job.job_id);
