@@ -6,7 +6,7 @@ Says whether an answer is temporary (`Unreachable`) or a verdict on the credenti
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -20,6 +20,8 @@ from agent.model import Json
 TRANSIENT_CODES: Final = frozenset({"conflict", "over_request_rate_limit", "request_timeout", "hook_timeout"})
 """4xx of Auth that a repetition may mend (https://supabase.com/docs/guides/auth/debugging/error-codes)."""
 DEFAULT_LIFETIME_S: Final = 3600.0
+LONGEST_LIFETIME_S: Final = 604_800.0
+"""What Supabase lets a project set; a wrong number must not reach beyond the calendar."""
 AHEAD_S: Final = 60.0
 AHEAD_SHARE: Final = 0.1
 """Refresh this long before the end: the larger of the two."""
@@ -29,8 +31,8 @@ AHEAD_SHARE: Final = 0.1
 class Tokens:
     """A session as Auth granted it, dated by our own wall clock (the server's may be off)."""
 
-    access: str
-    refresh: str
+    access: str = field(repr=False)
+    refresh: str = field(repr=False)
     expires_at: datetime
     lifetime_s: float
     email: str
@@ -139,7 +141,7 @@ class Grants:
             if failure.temporary or failure.code in TRANSIENT_CODES or not _from_auth(failure):
                 raise failure.unreachable(url, what) from failure
             raise Denied(failure) from failure
-        except (httpx.TransportError, httpx.InvalidURL) as err:
+        except (httpx.RequestError, httpx.InvalidURL) as err:
             raise network_failure(err, url, what) from err
 
 
@@ -162,7 +164,7 @@ def key_refused(url: str, failure: HttpFailure) -> NeedsSignIn:
 
 
 def _seconds(value: Json) -> float | None:
-    return float(value) if isinstance(value, int | float) and value > 0 else None
+    return float(min(value, LONGEST_LIFETIME_S)) if isinstance(value, int | float) and value > 0 else None
 
 
 def _lifetime(token: str) -> float | None:

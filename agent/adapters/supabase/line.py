@@ -62,13 +62,20 @@ class _CountingSocket(ClientConnection):
         return frame
 
 
+class _Straight(connect):
+    """Follows no redirect: whoever it leads to would be handed the access token with the join."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
 class _Client(AsyncRealtimeClient):
     """The library's client on a socket of ours: larger frames, no pings beside the heartbeats, one attempt."""
 
     socket: _CountingSocket | None = None
 
     async def connect(self) -> None:
-        socket = await connect(
+        socket = await _Straight(
             self.endpoint_url(),
             open_timeout=OPEN_S,
             close_timeout=CLOSE_S,
@@ -214,7 +221,7 @@ def _words(state: RealtimeSubscribeStates, error: Exception | None) -> str:
 
 def _refused(err: InvalidStatus) -> LineBroken:
     status = err.response.status_code
-    wish = retry_after(err.response.headers.get("retry-after"))
+    wish = retry_after(next(iter(err.response.headers.get_all("retry-after")), None))
     why = "; the API key is not accepted: check supabase.key" if status in (401, 403) else ""
     return LineBroken(f"Realtime answered HTTP {status}{why}", retry_after_s=wish)
 

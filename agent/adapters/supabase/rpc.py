@@ -97,7 +97,7 @@ class Database:
             raise self._meaning(failure, what) from failure
         except STALE_CONNECTION:
             raise
-        except (TimeoutError, httpx.TransportError, httpx.InvalidURL) as err:
+        except (TimeoutError, httpx.RequestError, httpx.InvalidURL) as err:
             raise network_failure(err, self._target.url, what) from err
         except (ValueError, TypeError) as err:  # NaN, lone surrogates: postgrest encodes strictly
             raise Refused(f"{what}: the arguments are no JSON ({err}).", code="encoding", status=400) from err

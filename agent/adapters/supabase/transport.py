@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
+from collections.abc import AsyncIterator
 from typing import Final
 
 import httpx
@@ -22,7 +23,13 @@ KEEP_WARM_S: Final = 50.0
 and more for which servers keep an idle connection, so that we close it first."""
 LONGEST_WISH_S: Final = 300.0
 """A `Retry-After` is honoured up to here: a wrong header must not silence an agent for a day."""
+MAX_ANSWER: Final = 80 * 2**20
+"""Bytes. The largest honest answer is a claim of 256 payloads of 256 KiB each; a flood must not end in our memory."""
 URL_HINT: Final = "Check supabase.url in the configuration: it looks like https://abcdefgh.supabase.co"
+
+
+class UnusableAnswer(httpx.TransportError):
+    """An answer that may be JSON and still cannot be taken in: it says nothing about the call."""
 
 
 class HttpFailure(Exception):
@@ -83,15 +90,48 @@ def open_http() -> httpx.AsyncClient:
     return httpx.AsyncClient(
         timeout=httpx.Timeout(TIMEOUT_S),
         limits=httpx.Limits(max_connections=10, max_keepalive_connections=5, keepalive_expiry=KEEP_WARM_S),
-        event_hooks={"response": [_raise_failures]},
+        headers={"accept-encoding": "identity"},  # a compressed flood would pass every limit
+        event_hooks={"response": [_judge]},
     )
 
 
-async def _raise_failures(response: httpx.Response) -> None:
-    """Here and not after `execute()`: postgrest's `APIError` knows neither the status nor `Retry-After`."""
+class _Bounded(httpx.AsyncByteStream):
+    """A body that ends in an error where it becomes too much."""
+
+    def __init__(self, body: httpx.AsyncByteStream) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        left = MAX_ANSWER
+        async for part in self._body:
+            left -= len(part)
+            if left < 0:
+                raise UnusableAnswer(f"the answer is longer than {MAX_ANSWER // 2**20} MiB")
+            yield part
+
+    async def aclose(self) -> None:
+        await self._body.aclose()
+
+
+async def _judge(response: httpx.Response) -> None:
+    """Take the whole answer in, or say what is wrong with it.
+
+    Here and not after `execute()`: postgrest's `APIError` knows neither the status nor `Retry-After`, and what cannot
+    be decoded it raises as if our arguments were at fault.
+    """
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise UnusableAnswer("the answer is compressed although we asked for it plain")
+    if isinstance(response.stream, httpx.AsyncByteStream):
+        response.stream = _Bounded(response.stream)
+    await response.aread()
     if not response.is_success:
-        await response.aread()
         raise HttpFailure(response)
+    try:
+        response.json()
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        return  # a page of somebody else, or nothing: who asked says so
+    except (ValueError, RecursionError) as err:  # a number of thousands of digits, ten thousand brackets
+        raise UnusableAnswer(f"the answer cannot be decoded: {err}") from err
 
 
 def network_failure(err: Exception, url: str, what: str) -> Unreachable:
@@ -119,13 +159,13 @@ def json_object(response: httpx.Response) -> dict[str, Json]:
     """The body as a JSON object, or an empty one."""
     try:
         body = response.json()
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}
 
 
 def retry_after(header: str | None) -> float | None:
     """`Retry-After` in seconds, bounded; None when absent or a date (RFC 9110 §10.2.3 allows both)."""
-    if header is None or not header.strip().isdigit():
+    if header is None or not (header.isascii() and header.strip().isdigit()):
         return None
     return min(float(header), LONGEST_WISH_S)

@@ -31,6 +31,8 @@ from agent.model import (
 OUTPUT_KEYS: Final = frozenset({"stdout_tail", "stderr_tail", "error"})
 """Of `result`: what a job printed, given up together with the report's output."""
 
+BITS: Final = 63
+
 Body = Mapping[str, Json]
 
 
@@ -200,9 +202,11 @@ def _uuids(values: Sequence[str] | None) -> tuple[UUID, ...]:
 
 
 def _int(value: Json) -> int:
-    """Integers only: a bool or a fraction means that we misread the answer."""
+    """Integers that a database can hold: a bool or a fraction means that we misread the answer."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{value!r} is not an integer")
+    if value.bit_length() > BITS:
+        raise ValueError("an integer has more than 64 bits")
     return value
 
 
