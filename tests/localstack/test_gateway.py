@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from agent.errors import StackError
 from agent.localstack.gateway import Gateway
+from tests.localstack.clusters import take_port
 from tests.localstack.conftest import Api
 from tests.support.stack import StackThread
 from tests.support.waiting import wait_until
@@ -32,9 +33,7 @@ async def test_it_listens_on_loopback_alone(bare: StackThread) -> None:
 
 async def test_a_taken_port_is_named_in_the_error() -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+        port = take_port(taken)
         with pytest.raises(StackError, match=f"port {port} of 127.0.0.1 is in use") as caught:
             await Gateway(port=port).start([])
         assert caught.value.hint
@@ -42,9 +41,7 @@ async def test_a_taken_port_is_named_in_the_error() -> None:
 
 async def test_the_next_free_port_is_taken_when_asked_for() -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        gateway = Gateway(port=taken.getsockname()[1], next_free=True)
+        gateway = Gateway(port=take_port(taken), next_free=True)
         await gateway.start([])
         assert gateway.port > taken.getsockname()[1]
         async with httpx.AsyncClient(verify=False) as http:  # noqa: S501 # plain HTTP
@@ -53,7 +50,9 @@ async def test_the_next_free_port_is_taken_when_asked_for() -> None:
 
 
 async def test_a_port_is_free_again_after_a_stop_and_a_second_stop_is_nothing() -> None:
-    first = Gateway()
+    with socket.socket() as taken:
+        port = take_port(taken)
+    first = Gateway(port=port)
     await first.start([])
     await first.stop()
     second = Gateway(port=first.port)

@@ -21,6 +21,7 @@ from agent.localstack.bootstrap import bootstrap
 from agent.localstack.postgres import Cluster
 from agent.localstack.server import BEHAVIOUR
 from agent.localstack.stack import LocalStack, Options
+from tests.localstack.clusters import take_port
 from tests.localstack.conftest import Api
 from tests.support.stack import Project, StackThread
 
@@ -79,6 +80,19 @@ async def test_short_lived_tokens_expire_when_they_should(tmp_path: Path) -> Non
         assert await rpc(stack, session["access_token"]) == 401
 
 
+async def test_erasing_removes_the_whole_folder_but_not_under_a_running_stack(tmp_path: Path) -> None:
+    folder = tmp_path / "stack"
+    stack = LocalStack(folder, options=QUICK)
+    await stack.start()
+    with pytest.raises(StackError, match="already running"):
+        LocalStack(folder, options=QUICK).erase()
+    await stack.stop()
+    stack.erase()
+    assert not folder.exists()
+    with pytest.raises(StackError, match="somebody else's"):
+        LocalStack(folder, options=Options(database_url="postgresql://localhost/x")).erase()
+
+
 async def test_before_a_start_there_is_nothing_to_use(tmp_path: Path) -> None:
     stack = LocalStack(tmp_path / "stack")
     with pytest.raises(StackError, match="not been started"):
@@ -91,9 +105,7 @@ async def test_before_a_start_there_is_nothing_to_use(tmp_path: Path) -> None:
 async def test_a_start_that_fails_leaves_nothing_running(tmp_path: Path) -> None:
     others = psutil.Process().children()
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+        port = take_port(taken)
         stack = LocalStack(tmp_path / "stack", port=port, options=QUICK)
         with pytest.raises(StackError, match=str(port)):
             await stack.start()
