@@ -1,4 +1,7 @@
-"""Logs: for people on a terminal, one JSON object per line for machines; secrets are redacted in both."""
+"""Logs: for people on a terminal, one JSON object per line for machines; secrets are redacted in both.
+
+Much of what is logged was said by others (servers, requests, host names): none of it can forge a line or move a cursor.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ def configure(*, level: str, style: LogFormat, redact: Callable[[str], str] = st
     tail: list[structlog.types.Processor] = (
         [structlog.processors.format_exc_info, _redactor(redact), structlog.processors.JSONRenderer(default=str)]
         if as_json
-        else [structlog.processors.format_exc_info, _redactor(redact), structlog.dev.ConsoleRenderer()]
+        else [structlog.processors.format_exc_info, _redactor(redact), _only_visible, structlog.dev.ConsoleRenderer()]
     )
     structlog.configure(
         processors=[*shared, *tail],
@@ -35,11 +38,31 @@ def configure(*, level: str, style: LogFormat, redact: Callable[[str], str] = st
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(
-        level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", force=True
-    )
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(_LibraryLines(redact))
+    logging.basicConfig(level=logging.WARNING, handlers=[lines], force=True)
     for name in NOISY_LIBRARIES:
         logging.getLogger(name).setLevel(logging.ERROR if level != "debug" else logging.WARNING)
+
+
+class _LibraryLines(logging.Formatter):
+    """What libraries say: redacted, visible, and no second line that begins like one of ours."""
+
+    def __init__(self, redact: Callable[[str], str]) -> None:
+        super().__init__("%(levelname)s %(name)s: %(message)s")
+        self._redact = redact
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _visible(self._redact(super().format(record))).replace("\n", "\n  ")
+
+
+def _visible(text: str) -> str:
+    return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def _only_visible(_logger: Any, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """The console renderer quotes what has a space or line break in it, and passes on everything else as it is."""
+    return {key: _visible(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def _redactor(redact: Callable[[str], str]) -> structlog.types.Processor:

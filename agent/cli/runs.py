@@ -32,7 +32,7 @@ def runs(
         print_json([dataclasses.asdict(run) for run in found])
     elif output:
         for run in found:
-            stdout.print(f"[bold]{escape(run.job_id)}[/] {_headline(run)}")
+            stdout.print(f"[bold]{escape(plain(run.job_id))}[/] {_headline(run)}")
             stdout.print(plain(run.output or "(no output)"), markup=False)
     else:
         stdout.print(_table(found) if found else "nothing has run here yet")
@@ -40,7 +40,7 @@ def runs(
 
 def _headline(run: LocalRun) -> str:
     when = run.started_at or run.scheduled_for
-    return escape(f"{local(when)} ({ago(when)})  {run.trigger}  {run.status}  {run.error or run.reason or ''}")
+    return escape(plain(f"{local(when)} ({ago(when)})  {run.trigger}  {run.status}  {run.error or run.reason or ''}"))
 
 
 def _table(found: tuple[LocalRun, ...]) -> Table:

@@ -61,13 +61,15 @@ def payload_fault(schema: Mapping[str, Json], payload: Json) -> str | None:
         return "payload: is nested too deeply (or the job's schema refers to itself without end)"
     except Unresolvable:
         return "payload: cannot be checked, the job's schema refers to something it does not contain"
+    except ArithmeticError:
+        return "payload: has a number that is too large to be checked"
     except (TypeError, ValueError):
         return "payload: is not JSON"
     worst = best_match(errors)
     if worst is None:
         return None
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in worst.absolute_path)
-    return f"payload{_short(where)}: {_short(worst.message)}"
+    return f"payload{_short(_visible(where))}: {_short(worst.message)}"
 
 
 def _keywords(schema: Json, path: Path) -> Iterator[tuple[Path, str, Json]]:
@@ -128,6 +130,11 @@ def _canonical(value: Json) -> Json:
 def _storable(text: str) -> str:
     """Rust knows no lone surrogates."""
     return text.encode("utf-8", "replace").decode()
+
+
+def _visible(text: str) -> str:
+    """Names of properties are the sender's: no line break or escape sequence of theirs reaches a log or terminal."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _short(text: str) -> str:

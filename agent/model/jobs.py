@@ -68,10 +68,10 @@ class Retry(Value):
 class Command(Value):
     """What to execute: exactly one of `argv` (no shell) and `shell` (`/bin/sh -c`)."""
 
-    argv: tuple[str, ...] = ()
+    argv: tuple[str, ...] = field(default=(), repr=False)
     shell: str | None = None
-    env: Mapping[str, str] = field(default_factory=dict)
-    """Added to the inherited environment; secrets are already resolved."""
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Added to the inherited environment; secrets are already resolved, here as in `argv`."""
     workdir: str | None = None
     """Absolute; `~` is already expanded. None: the home directory."""
 

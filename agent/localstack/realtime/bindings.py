@@ -16,6 +16,8 @@ OPERATORS = frozenset({"eq", "neq", "lt", "lte", "gt", "gte", "in", "like", "ili
 REFUSED_OPERATORS = frozenset({"match", "imatch"})
 """Genuine, refused here: a subscriber's regular expression would run against every change."""
 EVENTS = ("INSERT", "UPDATE", "DELETE")
+LONGEST_FILTER = 16 * 1024
+"""Characters: whoever holds the public key may send one."""
 
 
 class BindingError(Exception):
@@ -121,6 +123,8 @@ def _select(params: Mapping[str, Json]) -> tuple[str, ...] | None:
 def _filters(text: str) -> tuple[Filter, ...]:
     if not text.strip():
         return ()
+    if len(text) > LONGEST_FILTER:
+        raise BindingError(f"not implemented by the local stack: a filter of more than {LONGEST_FILTER} characters")
     try:
         return tuple(_filter(segment.strip()) for segment in _split(text.strip()))
     except BindingError as err:
