@@ -107,11 +107,13 @@ async def test_a_page_from_anywhere_may_ask(anon: Api) -> None:
 
 
 async def test_small_answers_do_not_wait_for_nagle(anon: Api) -> None:
-    await anon.get("/rest/v1/numbers?limit=1")
-    began = time.monotonic()
+    """Nagle's algorithm and delayed acknowledgements together cost each answer 40 ms, the quickest one too."""
+    quickest = 1.0
     for _ in range(20):
+        began = time.monotonic()
         await anon.post("/rest/v1/rpc/add", {"a": 1})
-    assert (time.monotonic() - began) / 20 < 0.035
+        quickest = min(quickest, time.monotonic() - began)
+    assert quickest < 0.035
 
 
 async def test_a_body_over_the_limit_is_413_even_without_a_declared_length(anon: Api) -> None:
