@@ -32,6 +32,7 @@ EXPOSED = ["Content-Encoding", "Content-Location", "Content-Range", "Content-Typ
 EXPOSED += ["Preference-Applied", "X-Supabase-Api-Version"]
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 PORTS_TRIED = 50
+WS_MAX_BYTES = 5_000_000
 KEEP_ALIVE_S = 75
 GRACE_S = 3
 
@@ -107,11 +108,13 @@ class Gateway:
         config = uvicorn.Config(
             application(routes),
             log_config=None,
+            log_level="warning",  # at INFO uvicorn logs websocket addresses, and an API key is in them
             access_log=False,
             server_header=False,
             lifespan="off",
             ws="websockets-sansio",
             ws_ping_interval=None,
+            ws_max_size=WS_MAX_BYTES,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=GRACE_S,
         )
