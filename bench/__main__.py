@@ -9,6 +9,7 @@ import platform
 import sys
 from pathlib import Path
 
+from agent.app.logs import configure
 from bench import pickup, start
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -17,6 +18,7 @@ MEASURES = {"pickup": pickup.measure, "start": start.measure}
 
 def main() -> None:
     """Measure what was named, everything when nothing was."""
+    configure(level="warning", style="console")
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     results["machine"] = {"cpus": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()}
     for name in sys.argv[1:] or MEASURES:
