@@ -7,6 +7,7 @@ their loops, and talk to it over HTTP as anybody would. Switch on with `pytest_p
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
@@ -56,6 +57,7 @@ class StackThread:
     def __init__(self, state_dir: Path, *, port: int | None = None, options: Options = TEST_OPTIONS) -> None:
         self.local = LocalStack(state_dir, port=port, options=options)
         self._thread = LoopThread("localstack")
+        self._connection: psycopg.Connection[dict[str, Any]] | None = None
 
     @property
     def url(self) -> str:
@@ -74,6 +76,8 @@ class StackThread:
         self.call(self.local.start())
 
     def stop(self) -> None:
+        if self._connection:
+            self._connection.close()
         self.call(self.local.stop())
 
     def close(self) -> None:
@@ -91,10 +95,18 @@ class StackThread:
         return UUID(str(self.call(self.local.create_user(email, password))))
 
     def sql(self, query: str, *args: Any) -> list[dict[str, Any]]:
-        """Run one statement as superuser, committed at once; `%s` placeholders. Rows as dicts."""
-        with psycopg.connect(self.dsn, autocommit=True, row_factory=dict_row) as connection:
-            cursor = connection.execute(query.encode(), args or None)
-            return cursor.fetchall() if cursor.description else []
+        """Run one statement as superuser in a fresh session, committed at once; `%s` placeholders. Rows as dicts."""
+        cursor = self._session().execute(query.encode(), args or None)
+        return cursor.fetchall() if cursor.description else []
+
+    def _session(self) -> psycopg.Connection[dict[str, Any]]:
+        """One connection for all statements (a new one costs more than the statement), made anew after a restart."""
+        with contextlib.suppress(psycopg.OperationalError):
+            if self._connection and not self._connection.closed:
+                self._connection.execute("discard all")
+                return self._connection
+        self._connection = psycopg.connect(self.dsn, autocommit=True, row_factory=dict_row, prepare_threshold=None)
+        return self._connection
 
     def stop_database(self) -> None:
         """Postgres alone goes away, as in a restart; the gateway stays."""
