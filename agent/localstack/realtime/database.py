@@ -24,6 +24,8 @@ from agent.model.value import Json
 
 PUBLICATION = "supabase_realtime"
 CONNECT_S = 10
+FAN_OUT_CONNECT_S = 2
+"""The feed is deaf while it waits, and its own connection has probably gone as well."""
 _LOG = structlog.get_logger()
 
 _SETTINGS = """
@@ -59,8 +61,8 @@ class Database:
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
-        self._checks = _pool(dsn, "realtime checks", size=2)
-        self._changes = _pool(dsn, "realtime changes", size=1)
+        self._checks = _pool(dsn, "realtime checks", size=2, timeout_s=CONNECT_S)
+        self._changes = _pool(dsn, "realtime changes", size=1, timeout_s=FAN_OUT_CONNECT_S)
 
     async def open(self) -> None:
         """Connect and install the functions. StackError when Postgres cannot be used for a change feed."""
@@ -106,7 +108,10 @@ class Database:
                     )
 
     async def fan_out(self, changes: Sequence[Change], audiences: Sequence[Json]) -> list[Payload]:
-        """What to send to whom; one round trip. Never raises psycopg errors: a batch that fails is logged and lost."""
+        """What to send to whom; one round trip. A batch that fails is logged and lost.
+
+        Raises psycopg.OperationalError when Postgres itself is gone.
+        """
         parameters = (json.dumps([_change(each) for each in changes]), json.dumps(audiences))
         try:
             async with (
@@ -116,18 +121,25 @@ class Database:
                 await cursor.execute(_FAN_OUT, parameters)
                 return await cursor.fetchall()
         except psycopg.Error as err:
+            if _is_gone(err):
+                raise
             table = changes[0].relation.table
             _LOG.warning("changes were not delivered", table=table, changes=len(changes), error=str(err).strip())
             return []
 
 
-def _pool(dsn: str, name: str, *, size: int) -> AsyncConnectionPool[psycopg.AsyncConnection[Any]]:
+def _is_gone(err: psycopg.Error) -> bool:
+    """No connection (08…), or the server stops, has crashed or is starting (57P…); without a state it is libpq's."""
+    return isinstance(err, psycopg.OperationalError) and (err.sqlstate or "08").startswith(("08", "57P"))
+
+
+def _pool(dsn: str, name: str, *, size: int, timeout_s: float) -> AsyncConnectionPool[psycopg.AsyncConnection[Any]]:
     return AsyncConnectionPool(
         dsn,
         min_size=1,
         max_size=size,
         open=False,
-        timeout=CONNECT_S,
+        timeout=timeout_s,
         name=name,
         kwargs={"autocommit": True},
         configure=_configure,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import time
@@ -43,7 +44,10 @@ async def _none(count: Any) -> bool:
     return await count == 0
 
 
-async def test_a_lost_feed_comes_back_by_itself_and_subscribers_notice_nothing(own_stack: Stack) -> None:
+async def test_a_lost_feed_comes_back_by_itself_and_subscribers_are_told_that_they_are_subscribed_again(
+    own_stack: Stack,
+) -> None:
+    """As on the genuine server: what changed meanwhile is lost, and the second `system` message says when to look."""
     client = await own_stack.client()
     await client.subscribe("realtime:m", MEMOS)
     cursor = await own_stack.database.execute(
@@ -63,6 +67,8 @@ async def test_a_lost_feed_comes_back_by_itself_and_subscribers_notice_nothing(o
         return await cursor.fetchone() is not None
 
     await wait_until(back)
+    _topic, event, payload = await client.next()
+    assert (event, payload["message"]) == ("system", "Subscribed to PostgreSQL")
     await own_stack.sql("insert into memos values (1, 'after')")
     assert (await client.change())["record"]["body"] == "after"
 
@@ -84,9 +90,32 @@ async def test_subscribers_stay_joined_over_a_crash_of_postgres(tmp_path: Path) 
             await late.subscribe("realtime:m", MEMOS)
             await stack.database.close()
             stack.database = await psycopg.AsyncConnection.connect(stack.dsn, autocommit=True)
+            assert (await client.next())[1] == "system"
             await stack.sql("insert into memos values (1, 'alive')")
             for listener in (client, late):
                 assert (await listener.change())["record"]["body"] == "alive"
+    finally:
+        await cluster.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+async def test_a_feed_that_has_something_to_deliver_when_postgres_stops_does_not_stay_deaf(tmp_path: Path) -> None:
+    cluster = await start_cluster(tmp_path / "pg")
+    try:
+        async with stack_on(cluster.dsn("house")) as stack:
+            client = await stack.client()
+            await client.subscribe("realtime:m", MEMOS)
+            writing = asyncio.create_task(_write(stack))
+            await client.change()
+            await cluster.stop()
+            with pytest.raises(psycopg.OperationalError):
+                await writing
+            await cluster.start()
+            began = time.monotonic()
+            while (await client.next())[1] != "system":
+                pass
+            assert time.monotonic() - began < 5
     finally:
         await cluster.stop()
 
@@ -107,6 +136,12 @@ async def test_a_change_that_is_decoded_before_it_is_visible_is_waited_for(own_s
             await own_stack.sql("select pg_reload_conf()")
             await stuck
     assert (await client.change())["record"]["body"] == "late"
+
+
+async def _write(stack: Stack) -> None:
+    for number in itertools.count():
+        await stack.sql("insert into memos values (%s, 'x'), (%s, 'y')", 2 * number, 2 * number + 1)
+        await stack.sql("insert into ledger (id) values (%s)", number)
 
 
 async def _setting(connection: psycopg.AsyncConnection[Any], name: str, value: str) -> bool:
