@@ -60,6 +60,8 @@ drop function if exists
   public.cron_served(text, text, text[]),
   public.cron_pause_of(text, text),
   public.cron_stamp_beat(text, text),
+  public.cron_return_unbegun(uuid[]),
+  public.cron_hand_back(text, text, jsonb),
   public.cron_recover_held(text, text, boolean, uuid[]),
   public.cron_agent_hello(text, text, integer, uuid, jsonb, uuid[], boolean),
   public.cron_bind_member(text, text),

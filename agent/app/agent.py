@@ -152,6 +152,7 @@ class Agent:
             config_error=lambda: self._jobs.config_error,
             draining=lambda: self._draining,
             want_probe=self._want_probe,
+            known=self._known_requests,
         )
 
     def _listeners(self) -> Listeners:
@@ -168,11 +169,15 @@ class Agent:
         if self._probing:
             self._realtime.probe_sent(reply.server_time)
 
+    async def _known_requests(self) -> tuple[UUID, ...]:
+        """Requests that this agent has, or whose end it has still to report. First the runs: one may end meanwhile."""
+        admitted = [run.request_id for run in self.slots.running() if run.request_id is not None]
+        return tuple({*admitted, *await self._journal.unreported_requests()})
+
     async def _greeting(self) -> Hello:
-        waiting = [run.request_id for run in self.slots.running() if run.request_id is not None]
         return Hello(
             instance=await self._instance(),
-            known=tuple({*await self._journal.unreported_requests(), *waiting}),
+            known=await self._known_requests(),
             takeover=self._takeover,
             info={
                 "name": self._config.agent_name or self._agent_id,
@@ -243,10 +248,10 @@ class Agent:
         return self.heartbeat.why or self.loops.failed.result()
 
     async def drain(self) -> None:
-        """No new claims and slots; running jobs get `drain_timeout`."""
-        self._draining = True
+        """No new claims and slots, what waits goes back to the queue; running jobs get `drain_timeout`."""
         log.info("draining", running=len(self.slots.running()), timeout_s=self._config.drain_timeout_s)
         await self.loops.stop("scheduler", "intake", "planned retries", "reloads")
+        self._draining = True  # not earlier: from now on nothing begins, and a beat hands back what has not begun
         self.heartbeat.beat_now()
         if not await self.slots.drain(self._config.drain_timeout_s):
             log.warning("drain_timeout is over; ending what still runs", running=len(self.slots.running()))

@@ -67,6 +67,9 @@ class AgentState(Value):
     clock_skew_ms: int | None = None
     probe: bool = False
     """Bump `cron_agents.probe_at`, so that Realtime can prove itself."""
+    known: tuple[UUID, ...] | None = None
+    """Of an agent that begins nothing any more: requests whose run has begun here (or ended unreported). All others it
+    holds return to the queue. None: nothing is handed back."""
 
 
 @dataclass(frozen=True, kw_only=True)

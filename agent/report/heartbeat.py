@@ -10,10 +10,19 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
+from uuid import UUID
 
 import structlog
 
-from agent.errors import CronmirrorError, Forgotten, HelloRefused, PermanentError, Superseded, TemporaryError
+from agent.errors import (
+    CronmirrorError,
+    Forgotten,
+    HelloRefused,
+    PermanentError,
+    StateError,
+    Superseded,
+    TemporaryError,
+)
 from agent.model import AgentState, BeatReply, Hello, HelloReply
 from agent.ports import BeatCall, Clock, HelloCall, Jobs, Runner
 from agent.report.link import Link
@@ -40,7 +49,10 @@ class Vitals:
     realtime_healthy: Callable[[], bool]
     config_error: Callable[[], str | None]
     draining: Callable[[], bool]
+    """Whether nothing begins any more."""
     want_probe: Callable[[], bool]
+    known: Callable[[], Awaitable[Sequence[UUID]]]
+    """Requests whose run has begun here and is not reported to its end. May raise `StateError`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +168,7 @@ class Heartbeat:
     async def _say(self, state: Literal["online", "draining", "stopped"]) -> BeatReply:
         vitals = self._vitals
         running = vitals.runner.running()
+        known = None if state == "online" else await self._known_requests()
         return await self._calls.beat(
             [run for run in running if run.request_id is not None],
             AgentState(
@@ -166,9 +179,18 @@ class Heartbeat:
                 config_error=vitals.config_error(),
                 clock_skew_ms=self._skew.ms,
                 probe=vitals.want_probe(),
+                known=known,
             ),
             vitals.runner.claimable(),
         )
+
+    async def _known_requests(self) -> tuple[UUID, ...] | None:
+        """Nothing begins any more: all else that this agent holds may go back to the queue."""
+        try:
+            return tuple(await self._vitals.known())
+        except StateError as error:
+            log.warning("what waits here is handed back by the next start", error=str(error))
+            return None
 
     async def _until_next(self) -> None:
         await first(self._clock.sleep(BEAT_S), self._wanted.wait(), self._link.wait_lost())

@@ -7,6 +7,7 @@ refuses is bisected; the culprit is sent without its output, else set aside (SCH
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 
 import structlog
@@ -25,11 +26,22 @@ RETRY_CAP_S = 60.0
 STUBBORN = 8
 """Failures in a row, each after an answered beat, until the first report is tried without its output."""
 _NOT_THE_REPORTS_FAULT = frozenset({0, 401, 403, 408, 429})
+_TOO_LARGE = 413
+_DATABASE_CODE = re.compile(r"[0-9A-Z]{5}|PGRST\d+|encoding")
+"""SQLSTATE, PostgREST's own, and `rpc.Database`'s for what is no JSON."""
+_UNSTORABLE = "invalid"
+"""What the `why` of a rejection begins with when the database cannot store the report (docs/rpc.md)."""
 
 
 def blames_the_reports(refusal: Refused) -> bool:
-    """Whether sending less could help: a 4xx that is about what was sent, not about who sent it or when."""
-    return refusal.status not in _NOT_THE_REPORTS_FAULT
+    """Whether sending less could help: a 4xx that is about what was sent, not about who sent it or when.
+
+    The database says so with a code of its own. A bare `404 no Route matched` of the gateway before it, as in a
+    restart or a pause of the project, is about nothing that we sent and passes.
+    """
+    if refusal.status in _NOT_THE_REPORTS_FAULT:
+        return False
+    return refusal.status == _TOO_LARGE or _DATABASE_CODE.fullmatch(refusal.code) is not None
 
 
 class Outbox:
@@ -98,11 +110,15 @@ class Outbox:
             await self._narrow(batch, refusal)
             return
         answered = [entry for entry in batch if entry.seq in verdicts]
+        unstorable = [entry for entry in answered if (verdicts[entry.seq].why or "").startswith(_UNSTORABLE)]
+        settled = {entry.seq: verdicts[entry.seq] for entry in answered if entry not in unstorable}
         for entry in answered:
             verdict = verdicts[entry.seq]
-            if verdict.kind is VerdictKind.REJECTED:
+            if entry.seq in settled and verdict.kind is VerdictKind.REJECTED:
                 log.warning("report rejected; the run is kept locally", why=verdict.why, **_named(entry))
-        await self._store.settle({entry.seq: verdicts[entry.seq] for entry in answered})
+        await self._store.settle(settled)
+        for entry in unstorable:
+            await self._lighten_or_set_aside(entry, str(verdicts[entry.seq].why))
         if len(answered) < len(batch):
             raise TemporaryError(f"the server answered {len(answered)} of {len(batch)} reports")
 
@@ -113,13 +129,18 @@ class Outbox:
             await self._send(batch[middle:])
             return
         (culprit,) = batch
-        if culprit.without_output:
-            log.error("report set aside: the server refuses it", error=str(refusal), **_named(culprit))
-            await self._store.set_aside(culprit.seq, str(refusal))
-        else:
-            log.warning("report refused; sending it without its output", error=str(refusal), **_named(culprit))
-            await self._store.strip_output(culprit.seq)
+        await self._lighten_or_set_aside(culprit, str(refusal))
+        if not culprit.without_output:
             await self._send(await self._store.pending(1, BATCH_BYTES))
+
+    async def _lighten_or_set_aside(self, culprit: OutboxEntry, why: str) -> None:
+        """Dropping it would say to the next hello that its request never began, and it would run twice."""
+        if culprit.without_output:
+            log.error("report set aside: the server refuses it", error=why, **_named(culprit))
+            await self._store.set_aside(culprit.seq, why)
+        else:
+            log.warning("report refused; sending it without its output", error=why, **_named(culprit))
+            await self._store.strip_output(culprit.seq)
 
     async def _rest(self, error: CronmirrorError) -> None:
         """Wait before the next, smaller try. Whether the server is there at all is the heartbeat's to find out."""

@@ -7,6 +7,9 @@ from datetime import datetime
 
 from agent.model import Json, Outcome, Report, Run, RunStatus
 
+LONGEST_MS = 2**31 - 1
+"""`duration_ms` is an integer of four bytes in the database: a run of more than 24 days counts as 24."""
+
 
 def start(run: Run, at: datetime) -> Report:
     """The run begins."""
@@ -20,7 +23,7 @@ def finish(run: Run, outcome: Outcome, *, duration_ms: int, output: str, agent_i
         reason=outcome.reason or run.cause,
         started_at=outcome.started_at,
         finished_at=outcome.finished_at,
-        duration_ms=duration_ms,
+        duration_ms=min(duration_ms, LONGEST_MS),
         exit_code=outcome.exit_code,
         output=output,
         error=outcome.error,

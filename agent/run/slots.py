@@ -1,7 +1,8 @@
 """Which runs execute now, which wait, and which are skipped.
 
 A run is admitted once and ends once. Waiting runs are in memory only: until it begins, a scheduled run stays planned
-in the journal and a request unbegun in the database, so that dropping them at the end of the process loses nothing.
+in the journal and a request unbegun in the database (a beat hands it back), so that dropping them at the end of the
+process loses nothing.
 """
 
 from __future__ import annotations
@@ -154,7 +155,7 @@ class Slots(Runner):
         """Admit and begin nothing more, let what runs finish; False when something still runs after `timeout_s`."""
         self._draining = True
         if self._waiting:
-            log.info("waiting runs are left for the next start", runs=len(self._waiting))
+            log.info("waiting runs are left unbegun", runs=len(self._waiting))
             self._waiting.clear()
             self._tell()
         idle = asyncio.create_task(self.wait_idle(), name="drain")

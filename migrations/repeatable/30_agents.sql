@@ -71,6 +71,54 @@ as $$
   where b.project_id = p_project and b.agent_id = p_agent
 $$;
 
+-- Back to the queue with what an agent held and never began: the attempt is not counted. What was cancelled meanwhile
+-- ends. The caller holds the locks and knows that nothing of it was begun.
+create or replace function public.cron_return_unbegun(p_ids uuid[])
+returns uuid[]
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  v_returned uuid[];
+begin
+  perform public.cron_end_requests(array(
+    select r.id from public.cron_run_requests r where r.id = any (p_ids) and r.cancel_requested_at is not null
+  ), 'cancelled', 'cancelled before it began');
+  delete from public.cron_leases l where l.request_id = any (p_ids);
+  with returned as (
+    update public.cron_run_requests r
+    set status = 'queued', claimed_by = null, picked_up_at = null, attempts = greatest(r.attempts - 1, 0)
+    where r.id = any (p_ids) and r.cancel_requested_at is null
+    returning r.id
+  )
+  select coalesce(array_agg(id), '{}') into v_returned from returned;
+  return v_returned;
+end
+$$;
+
+-- What an agent hands back while it stops (`p_state`: `draining` or `stopped`): whatever it holds and does not know.
+-- It begins nothing any more then, so `known` (begun and running, or ended and not reported) is complete; else a
+-- request that waited for its turn would be lost to everybody until that agent is back.
+create or replace function public.cron_hand_back(p_project text, p_agent text, p_state jsonb)
+returns void
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  v_known uuid[];
+begin
+  if coalesce(p_state ->> 'state', '') not in ('draining', 'stopped') or jsonb_typeof(p_state -> 'known') is distinct from 'array' then
+    return;
+  end if;
+  v_known := array(select k::uuid from jsonb_array_elements_text(p_state -> 'known') k);
+  perform public.cron_return_unbegun(array(
+    select r.id from public.cron_run_requests r
+    where r.project_id = p_project and r.status = 'running' and r.claimed_by = p_agent and r.id <> all (v_known)
+    order by r.id for update
+  ));
+end
+$$;
+
 -- What becomes of the requests that an agent still holds when it says hello.
 -- Same state directory (`p_same`): it knows exactly which ones it began. Those stay, with a fresh lease; the others
 -- never began (an answer of claim that was lost, kill -9 before the start): back to the queue, the attempt not counted.
@@ -83,7 +131,6 @@ set search_path = ''
 as $$
 declare
   v_held uuid[];
-  v_unknown uuid[];
 begin
   v_held := array(
     select r.id from public.cron_run_requests r
@@ -103,26 +150,17 @@ begin
   update public.cron_leases l
   set expires_at = clock_timestamp() + make_interval(secs => l.lease_s)
   where l.request_id = any (v_held) and l.request_id = any (p_known);
-  v_unknown := array(select i from unnest(v_held) i where i <> all (p_known));
-  perform public.cron_end_requests(array(
-    select r.id from public.cron_run_requests r where r.id = any (v_unknown) and r.cancel_requested_at is not null
-  ), 'cancelled', 'cancelled before it began');
-  delete from public.cron_leases l where l.request_id = any (v_unknown);
-  with returned as (
-    update public.cron_run_requests r
-    set status = 'queued', claimed_by = null, picked_up_at = null, attempts = greatest(r.attempts - 1, 0)
-    where r.id = any (v_unknown) and r.cancel_requested_at is null
-    returning r.id
-  )
-  select coalesce(array_agg(id), '{}') into requeued from returned;
+  requeued := public.cron_return_unbegun(array(select i from unnest(v_held) i where i <> all (p_known)));
 end
 $$;
 
 -- This process is the agent now. Two processes with one agent id would run everything twice, so another instance is
 -- refused while the old one beats (3 missed beats: 45 s), unless it stopped by its own word or `p_takeover` is given.
 -- The same instance is accepted at once: it is the same state directory, so the old process is dead (it held the lock).
--- Every accepted hello raises the epoch, which turns away the calls of the process before. The first hello of a member
--- who is not bound yet binds him to this agent id.
+-- Every accepted hello raises the epoch, which turns away the calls of the process before. `p_epoch` is the one it
+-- raises: a hello that was given up on its way and arrives after its repetition must change nothing, for it knows
+-- nothing of what was claimed and begun since. It is told the epoch to ask `again` with.
+-- The first hello of a member who is not bound yet binds him to this agent id.
 create or replace function public.cron_agent_hello(
   p_project text, p_agent text, p_epoch integer, p_instance uuid, p_info jsonb, p_known uuid[], p_takeover boolean default false
 )
@@ -156,6 +194,8 @@ begin
     return jsonb_build_object(
       'status', 'refused', 'hostname', v_old.hostname, 'last_seen_at', v_beat.last_seen_at, 'server_time', clock_timestamp()
     );
+  elsif p_epoch is distinct from coalesce(v_old.epoch, 0) then
+    return jsonb_build_object('status', 'again', 'epoch', coalesce(v_old.epoch, 0), 'server_time', clock_timestamp());
   end if;
 
   insert into public.cron_agents as a (
@@ -305,6 +345,7 @@ begin
   perform public.cron_stamp_beat(p_project, p_agent);
   perform public.cron_show_state(p_project, p_agent, coalesce(p_state, '{}'));
   v_leases := public.cron_renew_leases(p_project, p_agent, coalesce(p_running, '[]'), v_lease);
+  perform public.cron_hand_back(p_project, p_agent, p_state);
   perform public.cron_sweep_project(p_project, p_agent);
   perform public.cron_prune_hourly(p_project);
   v_pause := public.cron_pause_of(p_project, p_agent);
@@ -318,7 +359,8 @@ $$;
 
 revoke all on function
   public.cron_due(text, text, text[]), public.cron_served(text, text, text[]), public.cron_pause_of(text, text),
-  public.cron_stamp_beat(text, text), public.cron_recover_held(text, text, boolean, uuid[]),
+  public.cron_stamp_beat(text, text), public.cron_return_unbegun(uuid[]), public.cron_hand_back(text, text, jsonb),
+  public.cron_recover_held(text, text, boolean, uuid[]),
   public.cron_agent_hello(text, text, integer, uuid, jsonb, uuid[], boolean), public.cron_bind_member(text, text),
   public.cron_renew_leases(text, text, jsonb, integer), public.cron_show_state(text, text, jsonb),
   public.cron_agent_beat(text, text, integer, jsonb, jsonb, text[], integer)

@@ -9,7 +9,16 @@ from uuid import uuid4
 
 from structlog.testing import capture_logs
 
-from agent.errors import Forgotten, HelloRefused, NeedsSignIn, Refused, SchemaMissing, Superseded, Unreachable
+from agent.errors import (
+    Forgotten,
+    HelloRefused,
+    NeedsSignIn,
+    Refused,
+    SchemaMissing,
+    StateError,
+    Superseded,
+    Unreachable,
+)
 from agent.model import Hello, Pause, RunningRun
 from agent.report.heartbeat import BEAT_S, LAST_BEAT_S, Heartbeat, Listeners, Vitals
 from agent.report.link import Link
@@ -30,6 +39,7 @@ class House:
         self.runner = FakeRunner()
         self.healthy, self.config_error, self.draining, self.probe = True, None, False, False
         self.known: tuple = ()
+        self.no_memory = False
         self.hellos: list = []
         self.replies: list = []
         self.heartbeat = Heartbeat(
@@ -42,12 +52,18 @@ class House:
                 config_error=lambda: self.config_error,
                 draining=lambda: self.draining,
                 want_probe=lambda: self.probe,
+                known=self.known_requests,
             ),
             Listeners(hello=(self.hellos.append,), beat=(self.replies.append,)),
             self.link,
             self.pauses,
             self.clock,
         )
+
+    async def known_requests(self) -> tuple:
+        if self.no_memory:
+            raise StateError("the disk is full")
+        return self.known
 
     async def greeting(self) -> Hello:
         return Hello(instance=uuid4(), info={}, known=self.known)
@@ -93,6 +109,34 @@ async def test_a_beat_says_how_the_agent_is() -> None:
         assert (state.state, state.realtime, state.running, state.jobs) == ("draining", "polling", 2, 2)
         assert (state.config_error, state.probe) == ("config.yaml:3: no", True)
         assert [each.request_id for each in house.server.said("beat")[0]] == [request]
+
+
+async def test_an_agent_that_stops_hands_back_what_it_does_not_know() -> None:
+    house = House()
+    waits, runs = house.server.queue(), house.server.queue()
+    async with running(house):
+        await house.server.claim(1, ["a"], 2, 60)
+        await house.clock.advance(BEAT_S)
+        assert house.server.rows[waits].status == "running"
+        house.draining, house.known = True, (runs,)
+        house.heartbeat.beat_now()
+        await settle()
+        assert [house.server.rows[each].status for each in (waits, runs)] == ["queued", "running"]
+    house.known = ()
+    await house.heartbeat.stop()
+    assert house.server.rows[runs].status == "queued"
+    assert [state.known for state in house.server.states[-2:]] == [(runs,), ()]
+
+
+async def test_an_agent_that_cannot_remember_hands_nothing_back() -> None:
+    house = House()
+    waits = house.server.queue()
+    async with running(house):
+        await house.server.claim(1, ["a"], 1, 60)
+        house.draining = house.no_memory = True
+        await house.clock.advance(BEAT_S)
+        assert house.server.states[-1].state == "draining"
+        assert house.server.rows[waits].status == "running"
 
 
 async def test_a_wake_up_for_a_cancellation_does_not_wait_for_the_next_beat() -> None:

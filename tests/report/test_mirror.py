@@ -198,6 +198,14 @@ async def test_a_refusal_of_the_caller_is_tried_again_and_is_no_gap() -> None:
         assert set(house.server.mirror) == {"a"}
 
 
+async def test_a_refusal_of_something_before_the_database_hides_no_job() -> None:
+    house = House(a_job("a"))
+    house.server.fail("sync", Refused("no Route matched with those values", status=404), times=3)
+    async with running(house):
+        await house.clock.advance(60)
+        assert set(house.server.mirror) == {"a"}
+
+
 async def test_a_superseded_mirror_leaves_it_to_the_heartbeat() -> None:
     house = House(a_job("a"))
     house.server.fail("sync", Superseded("older epoch"))
@@ -224,7 +232,7 @@ class Picky(FakeSupabase):
     async def sync(self, sync):
         if any(row.name == "poison" for row in sync.changed):
             self.calls.append(("refused", sync))
-            raise Refused("22P05: no", status=400)
+            raise Refused("22P05: no", code="22P05", status=400)
         return await super().sync(sync)
 
 

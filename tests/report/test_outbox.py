@@ -135,6 +135,18 @@ async def test_a_refusal_that_is_not_about_the_reports_sets_nothing_aside(status
         assert next(iter(house.server.runs.values())).output == "x"
 
 
+async def test_a_refusal_of_something_before_the_database_sets_nothing_aside() -> None:
+    """Gateways say `404 no Route matched` in a restart; the report was good, and its request would never end."""
+    house = House()
+    house.store.add(a_report(output="x"))
+    house.store.add(a_report(output="x"))
+    house.server.fail("report", Refused("no Route matched with those values", status=404), times=5)
+    async with running(house):
+        await house.clock.advance(300)
+    assert not house.store.aside
+    assert [run.output for run in house.server.runs.values()] == ["x", "x"]
+
+
 async def test_a_full_disk_delays_settling_and_nothing_else() -> None:
     house = House()
     house.store.add(a_report())
@@ -188,6 +200,49 @@ async def test_a_report_refused_without_its_output_too_is_set_aside_and_the_rest
     assert set(house.store.aside) == {1, 7}
     assert "22P05" in house.store.aside[1]
     assert list(house.server.runs) == [report.run_id for report in reports[1:6]]
+
+
+@pytest.mark.parametrize("code", ["", "PGRST102", "encoding"])
+async def test_a_batch_too_large_or_unreadable_is_halved(code: str) -> None:
+    house = House()
+    reports = [a_report(output="x") for _ in range(4)]
+    deliver = house.server.report
+
+    async def narrow(entries):
+        if len(entries) > 1:
+            raise Refused("too much", code=code, status=400 if code else 413)
+        return await deliver(entries)
+
+    house.server.report = narrow
+    for report in reports:
+        house.store.add(report)
+    async with running(house):
+        assert list(house.server.runs) == [report.run_id for report in reports]
+    assert not house.store.aside
+
+
+async def test_a_report_that_cannot_be_stored_is_lightened_then_kept_so_that_its_request_never_runs_twice() -> None:
+    house = House()
+    good, heavy, bad = a_report(), a_report(output="x"), a_report(output="x")
+    deliver = house.server.report
+
+    async def judging(entries):
+        verdicts = dict(await deliver(entries))
+        for entry in entries:
+            if entry.report.run_id == bad.run_id or (entry.report.run_id == heavy.run_id and not entry.without_output):
+                why = "invalid: 22003 out of range"
+                verdicts[entry.seq] = Verdict(run_id=entry.report.run_id, kind=VerdictKind.REJECTED, why=why)
+        return verdicts
+
+    house.server.report = judging
+    for report in (good, heavy, bad):
+        house.store.add(report)
+    async with running(house):
+        assert house.link.claiming
+        await house.clock.advance(5)
+    assert list(house.store.aside) == [3]
+    assert "22003" in house.store.aside[3]
+    assert [verdict.kind is VerdictKind.REJECTED for verdict in house.store.verdicts.values()] == [False, False]
 
 
 async def test_a_report_that_never_gets_through_alone_is_tried_without_its_output() -> None:

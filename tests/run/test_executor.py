@@ -5,7 +5,7 @@ import base64
 import json
 import os
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ import structlog
 
 from agent.adapters.process import GroupProcesses
 from agent.model import Command, Job, Outcome, Overlap, Reason, Report, Retry, Run, RunStatus, Trigger
+from agent.run import reports
 from agent.run.cancel import CancelSwitch
 from agent.run.executor import Edges, Executor
 from agent.run.launch import Home
@@ -112,6 +113,14 @@ async def test_a_run_is_recorded_before_it_begins_and_after_it_ended(box: Box):
     assert (end.exit_code, end.reason, end.error, end.result) == (0, None, None, None)
     assert sorted(end.output.splitlines()) == ["err", "out"]
     assert (outcome.stdout.text, outcome.stderr.text) == ("out\n", "err\n")
+
+
+def test_a_run_of_a_month_has_a_duration_that_the_database_can_hold():
+    """Else its report would be refused, and its request would never end."""
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    outcome = Outcome(status=RunStatus.OK, reason=None, started_at=at, finished_at=at + timedelta(days=31))
+    report = reports.finish(a_run(a_job()), outcome, duration_ms=31 * 86_400_000, output="", agent_id="mac")
+    assert report.duration_ms == 2**31 - 1
 
 
 async def test_the_start_is_on_disk_before_the_command_does_anything(box: Box):

@@ -85,6 +85,14 @@ class Agent:
         return self.caller.rpc(name, p_project=self.project, p_agent=self.id, p_epoch=self.epoch, **arguments)
 
     def hello(self, known: list[UUID] | None = None, *, takeover: bool = False, host: str = "mini.local") -> Any:
+        """Said as the agent says it: again with the epoch that the server names."""
+        answer = self.hello_once(known, takeover=takeover, host=host)
+        if answer["status"] == "again":
+            self.epoch = answer["epoch"]
+            answer = self.hello_once(known, takeover=takeover, host=host)
+        return answer
+
+    def hello_once(self, known: list[UUID] | None = None, *, takeover: bool = False, host: str = "mini.local") -> Any:
         answer = self.call(
             "cron_agent_hello",
             p_instance=self.instance,

@@ -64,7 +64,7 @@ def test_applying_twice_changes_nothing(either_empty: Stage) -> None:
     either_empty.owner.sql(UP)
 
     assert snapshot(either_empty) == once
-    assert len(once["functions"]) == 55
+    assert len(once["functions"]) == 57
     assert {row["relrowsecurity"] for row in once["rights"]} == {True}
 
 

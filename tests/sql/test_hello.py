@@ -63,6 +63,33 @@ def test_a_claim_answer_lost_in_a_crash_costs_no_attempt(stage: Stage) -> None:
     assert (row["id"], row["attempts"], row["claims"]) == (request, 1, 2)
 
 
+def test_a_hello_that_was_given_up_and_arrives_after_its_repetition_changes_nothing(stage: Stage) -> None:
+    """It knows nothing of what was begun since: it would return that to the queue, to run twice."""
+    agent = stage.agent().ready("backup")
+    late = twin(agent, instance=agent.instance)
+    late.epoch = agent.epoch
+    agent.hello()
+    request = stage.ask()
+    (row,) = agent.claim("backup")
+
+    answer = late.hello_once()
+
+    assert (answer["status"], answer["epoch"]) == ("again", 2)
+    assert stage.request(request)["status"] == "running"
+    assert agent.beat(row)["lost"] == []
+
+
+def test_a_hello_whose_answer_was_lost_is_said_again_with_the_epoch_that_the_server_names(stage: Stage) -> None:
+    agent = stage.agent().ready("backup")
+    twin(agent, instance=agent.instance).hello()  # executed, the answer lost: the agent still has its old epoch
+
+    again = agent.hello_once()
+    assert (again["status"], again["epoch"]) == ("again", 2)
+    assert again["server_time"]
+    agent.epoch = again["epoch"]
+    assert (agent.hello_once()["status"], agent.epoch) == ("accepted", 3)
+
+
 def test_a_known_request_gets_a_fresh_lease_at_hello(stage: Stage) -> None:
     agent = stage.agent().ready("backup")
     request = stage.ask()
@@ -279,6 +306,41 @@ def test_a_beat_tells_of_cancellations_and_of_what_is_no_longer_ours(stage: Stag
 
     assert answer["cancelled"] == [first["id"]]
     assert sorted(answer["lost"]) == sorted([second["id"], gone["id"]])
+
+
+@pytest.mark.parametrize("state", ["draining", "stopped"])
+def test_an_agent_that_stops_hands_back_what_it_never_began(stage: Stage, state: str) -> None:
+    agent = stage.agent().ready("backup")
+    began, ended, waiting, cancelled = (stage.ask() for _ in range(4))
+    rows = agent.claim("backup")
+    stage.owner.rpc("cron_cancel_request", p_project=PROJECT, p_id=cancelled)
+
+    answer = agent.beat(rows[0], state=state, known=[began, ended])
+
+    assert answer["lost"] == []
+    back = stage.request(waiting)
+    assert (back["status"], back["attempts"], back["claims"], back["claimed_by"]) == ("queued", 0, 1, None)
+    assert [stage.request(each)["status"] for each in (began, ended)] == ["running", "running"]
+    assert stage.request(cancelled)["result"]["reason"] == "cancelled"
+    left = stage.owner.sql("select request_id from cron_leases")
+    assert sorted(str(row["request_id"]) for row in left) == sorted([began, ended])
+    assert agent.report(a_report(rows[1])) == [("accepted", None)]
+    assert stage.request(ended)["status"] == "done"
+
+
+def test_only_an_agent_that_stops_and_says_what_it_knows_hands_anything_back(stage: Stage) -> None:
+    agent, other = stage.agent().ready("backup"), stage.agent("studio").ready("report")
+    mine, theirs = stage.ask("backup"), stage.ask("report")
+    agent.claim("backup")
+    other.claim("report")
+
+    agent.beat(state="online", known=[])
+    agent.beat(state="draining")
+    other.beat(state="stopped", known=[theirs])
+
+    assert [stage.request(each)["status"] for each in (mine, theirs)] == ["running", "running"]
+    agent.beat(state="draining", known=[])
+    assert [stage.request(each)["status"] for each in (mine, theirs)] == ["queued", "running"]
 
 
 def test_a_beat_renews_leases_at_half_life_and_wakes_nobody(stage: Stage) -> None:

@@ -109,9 +109,7 @@ class FakeSupabase:
             raise HelloRefused(f"another agent is alive on {self.other_host}", hostname=self.other_host)
         self.epoch += 1
         self.mirror_rev = 0
-        requeued = [row for row in self.rows.values() if row.mine and row.id not in hello.known]
-        for row in requeued:
-            row.status, row.mine, row.attempts = "queued", False, row.attempts - 1
+        requeued = self._hand_back(hello.known)
         self._end("hello")
         return HelloReply(
             epoch=self.epoch,
@@ -125,6 +123,8 @@ class FakeSupabase:
     async def beat(self, running: Sequence[RunningRun], state: AgentState, job_ids: Sequence[str]) -> BeatReply:
         self._begin("beat", tuple(running))
         self.states.append(state)
+        if state.known is not None and state.state != "online":
+            self._hand_back(state.known)
         held = {run.request_id: run.claims for run in running}
         lost = [
             r
@@ -181,6 +181,12 @@ class FakeSupabase:
         )
 
     # ────────────────────────────────────────────────────────────────────────
+
+    def _hand_back(self, known: Sequence[UUID]) -> list[Row]:
+        returned = [row for row in self.rows.values() if row.mine and row.id not in known]
+        for row in returned:
+            row.status, row.mine, row.attempts = "queued", False, row.attempts - 1
+        return returned
 
     def _now(self) -> datetime:
         return self.clock.now() + self.skew

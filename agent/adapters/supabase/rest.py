@@ -11,7 +11,7 @@ from uuid import UUID
 
 from agent.adapters.supabase import wire
 from agent.adapters.supabase.rpc import Database
-from agent.errors import HelloRefused, SchemaMissing, Superseded
+from agent.errors import HelloRefused, SchemaMissing, Superseded, Unreachable
 from agent.model import (
     AgentState,
     BeatReply,
@@ -27,6 +27,9 @@ from agent.model import (
 )
 
 T = TypeVar("T")
+
+HELLO_TRIES = 3
+"""The server names the epoch to ask with. It has moved on again only where a hello of before has just arrived."""
 
 
 class Rest:
@@ -48,14 +51,18 @@ class Rest:
         return self._epoch
 
     async def hello(self, hello: Hello) -> HelloReply:
-        """Become the agent. Raises also `HelloRefused`; afterwards every call carries the new epoch."""
-        body = await self._call(
-            "cron_agent_hello",
-            p_instance=str(hello.instance),
-            p_info=dict(hello.info),
-            p_known=_texts(hello.known),
-            p_takeover=hello.takeover,
-        )
+        """Become the agent. Raises also `HelloRefused`; afterwards every call carries the new epoch.
+
+        A hello names the epoch that it replaces, so that one which arrives after its own repetition changes nothing.
+        """
+        epoch = self._epoch
+        for _ in range(HELLO_TRIES):
+            body = await self._greet(hello, epoch)
+            if body.get("status") != "again":
+                break
+            epoch = _read("cron_agent_hello", lambda answer: int(answer["epoch"]), body)
+        else:
+            raise Unreachable("cron_agent_hello: somebody else says hello as this agent at the same time.")
         if body.get("status") == "refused":
             hostname = str(body.get("hostname") or "another machine")
             seen = body.get("last_seen_at")
@@ -98,6 +105,16 @@ class Rest:
             p_job_ids=None if sync.job_ids is None else list(sync.job_ids),
         )
         return _read("cron_sync_mirror", wire.mirror_reply, body)
+
+    async def _greet(self, hello: Hello, epoch: int) -> dict[str, Json]:
+        return await self._call(
+            "cron_agent_hello",
+            p_epoch=epoch,
+            p_instance=str(hello.instance),
+            p_info=dict(hello.info),
+            p_known=_texts(hello.known),
+            p_takeover=hello.takeover,
+        )
 
     async def _call(self, name: str, **args: Json) -> dict[str, Json]:
         who = {"p_project": self._project, "p_agent": self._agent_id, "p_epoch": self._epoch}

@@ -55,6 +55,7 @@ def running_list(running: Sequence[RunningRun]) -> list[Json]:
 
 def agent_state(state: AgentState) -> dict[str, Json]:
     """`p_state` of a beat."""
+    known = {} if state.known is None else {"known": [str(each) for each in state.known]}
     return {
         "state": state.state,
         "realtime": state.realtime,
@@ -63,6 +64,7 @@ def agent_state(state: AgentState) -> dict[str, Json]:
         "config_error": state.config_error,
         "clock_skew_ms": state.clock_skew_ms,
         "probe": state.probe,
+        **known,
     }
 
 

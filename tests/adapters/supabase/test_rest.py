@@ -134,6 +134,21 @@ async def test_a_refused_hello_names_the_other_machine_and_the_way_out(rest, fak
     assert rest.epoch == 0
 
 
+async def test_a_hello_is_said_again_with_the_epoch_that_the_server_names(rest, fake):
+    again = {"status": "again", "epoch": 2, "server_time": NOW}
+    fake.rpcs["cron_agent_hello"] = lambda body: ACCEPTED if body["p_epoch"] == 2 else again
+    assert (await rest.hello(hello())).epoch == 3
+    assert [call.body["p_epoch"] for call in fake.calls if call.path.endswith("cron_agent_hello")] == [0, 2]
+    assert rest.epoch == 3
+
+
+async def test_a_hello_that_is_never_in_time_is_tried_later(rest, fake):
+    fake.rpcs["cron_agent_hello"] = lambda body: {"status": "again", "epoch": body["p_epoch"] + 1, "server_time": NOW}
+    with pytest.raises(Unreachable, match="at the same time"):
+        await rest.hello(hello())
+    assert rest.epoch == 0
+
+
 async def test_an_older_epoch_is_superseded(rest, fake):
     fake.rpcs["cron_agent_beat"] = lambda _: {"superseded": True, "epoch": 9, "server_time": NOW}
     with pytest.raises(Superseded, match="epoch 9"):

@@ -54,6 +54,12 @@ def test_the_state_has_every_key_of_the_contract():
     }
 
 
+def test_what_is_known_is_said_only_by_an_agent_that_stops():
+    known = uuid4()
+    assert wire.agent_state(AgentState(state="draining", known=(known,)))["known"] == [str(known)]
+    assert wire.agent_state(AgentState(state="stopped", known=()))["known"] == []
+
+
 def test_a_mirror_row_has_every_key_of_the_contract():
     row = wire.mirror_row(MirrorRow(job_id="j", name="J", next_run_at=AT, tags=("a",), retry={"max_attempts": 2}))
     assert set(row) == {

@@ -1,0 +1,211 @@
+"""A TCP proxy between an agent and the gateway that does to HTTP what bad networks and busy servers do.
+
+It reads requests and answers whole, so that an answer can be lost after the server has committed; a WebSocket is passed
+through as it is. Every request is written down in `seen`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import urlsplit
+
+_BODILESS = (204, 304)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """A request that arrived: `at` by the monotonic clock, `path` without its query."""
+
+    at: float
+    method: str
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Message:
+    """A request or an answer, with its body as it was on the wire."""
+
+    first: str
+    headers: dict[str, str]
+    raw: bytes
+
+    @property
+    def path(self) -> str:
+        return self.first.split(" ")[1].split("?")[0]
+
+
+class FaultProxy:
+    """`url` stands in for the gateway's and stays the same whatever is done to it. Use `async with`."""
+
+    def __init__(self, upstream: str) -> None:
+        parts = urlsplit(upstream)
+        self._upstream = (parts.hostname or "127.0.0.1", parts.port or 80)
+        self.url = ""
+        self.seen: list[Seen] = []
+        self.latency_s = 0.0
+        """Before each request and each answer."""
+        self.lost: Counter[str] = Counter()
+        """Answers that were thrown away, by the end of their path."""
+        self._lose: Counter[str] = Counter()
+        self._status: tuple[int, float] = (0, 0.0)
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._server: asyncio.Server | None = None
+        self._port = 0
+        self._guests: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        await self.mend()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.cut()
+
+    # ── faults ──────────────────────────────────────────────────────────────
+
+    async def cut(self) -> None:
+        """Every connection is reset, nobody listens."""
+        if self._server:
+            self._server.close()
+            self._server = None
+        await self.reset()
+
+    async def mend(self) -> None:
+        """Undo `cut`."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}"
+
+    async def reset(self) -> None:
+        """Every open connection is gone; new ones are welcome."""
+        for guest in self._guests:
+            guest.cancel()
+        await asyncio.gather(*self._guests, return_exceptions=True)
+
+    def swallow(self) -> None:
+        """A black hole: connections open, nothing comes through. What was sent arrives late, after `flow`."""
+        self._flowing.clear()
+
+    def flow(self) -> None:
+        """Undo `swallow`."""
+        self._flowing.set()
+
+    def lose_answers(self, path_end: str, times: int) -> None:
+        """The server answers the next requests to this path, and its answer does not arrive."""
+        self._lose[path_end] += times
+
+    def answer_with(self, status: int, seconds: float) -> None:
+        """Every request is answered with this status without reaching the gateway, for so long."""
+        self._status = (status, time.monotonic() + seconds)
+
+    # ── one connection ──────────────────────────────────────────────────────
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._guests.add(task)
+        try:
+            with contextlib.suppress(OSError, EOFError, asyncio.CancelledError):
+                async with _connection(*self._upstream) as server:
+                    await self._serve((reader, writer), server)
+        finally:
+            writer.transport.abort()
+            self._guests.discard(task)
+
+    async def _serve(self, client: _Pipe, server: _Pipe) -> None:
+        while True:
+            request = await _read(client[0], None)
+            self.seen.append(Seen(at=time.monotonic(), method=request.first.split(" ")[0], path=request.path))
+            await self._delay()
+            status, until = self._status
+            if time.monotonic() < until:
+                client[1].write(_canned(status))
+                continue
+            server[1].write(request.raw)
+            if request.headers.get("upgrade", "").lower() == "websocket":
+                await self._tunnel(client, server)
+                return
+            answer = await _read(server[0], request)
+            await self._delay()
+            if self._loses(request.path):
+                return
+            client[1].write(answer.raw)
+            await client[1].drain()
+
+    async def _delay(self) -> None:
+        if self.latency_s:
+            await asyncio.sleep(self.latency_s)
+        await self._flowing.wait()
+
+    def _loses(self, path: str) -> bool:
+        for end, left in self._lose.items():
+            if left > 0 and path.endswith(end):
+                self._lose[end] -= 1
+                self.lost[end] += 1
+                return True
+        return False
+
+    async def _tunnel(self, client: _Pipe, server: _Pipe) -> None:
+        pumps = [
+            asyncio.ensure_future(self._pump(client[0], server[1])),
+            asyncio.ensure_future(self._pump(server[0], client[1])),
+        ]
+        try:
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            await self._delay()
+            writer.write(data)
+            await writer.drain()
+
+
+_Pipe = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def _read(reader: asyncio.StreamReader, request: _Message | None) -> _Message:
+    """The next request, or the answer to `request`."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").strip().split("\r\n")
+    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    if request is not None and (request.first.startswith("HEAD ") or int(first.split(" ")[1]) in _BODILESS):
+        body = b""
+    elif "chunked" in headers.get("transfer-encoding", ""):
+        body = await _chunks(reader)
+    else:
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
+    return _Message(first=first, headers=headers, raw=head + body)
+
+
+async def _chunks(reader: asyncio.StreamReader) -> bytes:
+    raw = b""
+    while True:
+        size = await reader.readline()
+        raw += size + await reader.readexactly(int(size, 16) + 2)
+        if int(size, 16) == 0:
+            return raw
+
+
+def _canned(status: int) -> bytes:
+    body = b'{"message": "a fault that was asked for"}'
+    head = f"HTTP/1.1 {status} Fault\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+@contextlib.asynccontextmanager
+async def _connection(host: str, port: int) -> AsyncIterator[_Pipe]:
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
