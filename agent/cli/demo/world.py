@@ -17,7 +17,7 @@ import psycopg
 
 from agent.app.migrations import apply_migrations
 from agent.app.people import sign_in
-from agent.app.place import open_place
+from agent.app.place import open_place, open_state
 from agent.cli.demo.operator import Operator
 from agent.errors import StackError
 from agent.localstack.stack import LocalStack
@@ -62,8 +62,7 @@ class World:
         return self._stack.url
 
     async def __aenter__(self) -> Self:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.folder.chmod(0o700)
+        open_state(self.folder, PROJECT)  # ours alone, or refused: what is in it decides what runs
         try:
             await self._start()
         except BaseException:
