@@ -7,9 +7,11 @@ SIGHUP: read the configuration again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,11 +48,11 @@ async def run_agent(wishes: Wishes, environ: Mapping[str, str]) -> None:
     state = _state(wishes, environ)
     configuration = Configuration.open(wishes.config, state, environ)
     configure(level=wishes.log_level, style=wishes.log_format, redact=configuration.redactor)
+    signals = _Signals(configuration)  # from now on: a reload or a stop may come while the agent is still recovering
     async with open_agent(configuration, state, environ, takeover=wishes.takeover) as agent:
         await agent.start()
-        signals = _Signals(configuration)
         if wishes.until_eof:
-            await signals.stop_at_eof()
+            signals.stop_at_eof()
         failure = await _until_told(agent, signals)
         await _finish(agent, signals)
     if failure is not None:
@@ -90,17 +92,16 @@ class _Signals:
             log.error("told to stop a third time; leaving at once, the next start cleans up")
             os._exit(EXIT_AT_ONCE)
 
-    async def stop_at_eof(self) -> None:
-        """Take the end of standard input for a SIGTERM."""
-        reader = asyncio.StreamReader()
-        await self._loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    def stop_at_eof(self) -> None:
+        """Take the end of standard input, be it a pipe, a file or nothing, for a SIGTERM."""
+        threading.Thread(target=self._read_to_the_end, name="end of input", daemon=True).start()
 
-        async def wait() -> None:
-            while await reader.read(4096):
+    def _read_to_the_end(self) -> None:
+        with contextlib.suppress(OSError):  # closed is ended as well
+            while os.read(sys.stdin.fileno(), 4096):
                 pass
-            self.stop()
-
-        self._eof = asyncio.create_task(wait(), name="end of input")
+        with contextlib.suppress(RuntimeError):  # the agent has ended meanwhile
+            self._loop.call_soon_threadsafe(self.stop)
 
 
 async def _until_told(agent: Agent, signals: _Signals) -> CronmirrorError | None:

@@ -25,8 +25,8 @@ StateOption = Annotated[
     Path | None,
     typer.Option(
         "--state-dir",
-        envvar="CRONMIRROR_STATE_DIR",
-        help="Where the agent keeps its outbox, history and session. Default: the system's place for it.",
+        help="Where the agent keeps its outbox, history and session. "
+        "Default: a folder of the project's own below $CRONMIRROR_STATE_DIR, else in the system's place for it.",
         show_default=False,
     ),
 ]
