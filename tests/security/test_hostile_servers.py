@@ -24,7 +24,7 @@ from agent.adapters.supabase.rpc import Database
 from agent.adapters.supabase.session import Session
 from agent.adapters.supabase.target import Target
 from agent.adapters.supabase.transport import open_http
-from agent.errors import CronmirrorError, Unreachable
+from agent.errors import CronmirrorError, SchemaMissing, Unreachable
 from agent.model import AgentState, Hello, MirrorSync, OutboxEntry, Report, RunStatus, Trigger
 from tests.support.agent_process import AgentProcess
 from tests.support.misbehaving_supabase import ANON, EMAIL, PASSWORD, Answer, MisbehavingSupabase, WallClock
@@ -144,6 +144,10 @@ async def test_a_flood_ends_at_its_limit_and_not_in_memory(monkeypatch: pytest.M
         with pytest.raises(Unreachable, match="longer than"):
             await session.sign_in(EMAIL, PASSWORD)
     assert b"accept-encoding: identity" in heard[0].lower()
+    bomb = http_answer(gzip.compress(b"[" + b"0," * 5_000_000 + b"0]"), "content-encoding: gzip")
+    async with answering(bomb) as (port, _), edge(f"http://127.0.0.1:{port}") as (session, _):
+        with pytest.raises(Unreachable, match="compressed although"):
+            await session.sign_in(EMAIL, PASSWORD)
 
 
 # ── answers of the right form and the wrong content ──────────────────────────
@@ -240,6 +244,19 @@ async def test_an_answer_with_any_wrong_value_in_any_place_is_read_or_refused(na
             except CronmirrorError:
                 refused += 1
         assert refused > 20
+
+
+async def test_numbers_that_no_database_holds_are_not_taken_in() -> None:
+    """Beyond 64 bits they would fail in the journal: in the loops, not at the edge."""
+    async with MisbehavingSupabase().serving() as fake, edge(fake.url) as (_, rest):
+        right = RIGHT["cron_claim_requests"]
+        for name in ("claims", "attempts", "max_attempts"):
+            fake.rpcs["cron_claim_requests"] = lambda _, name=name: {
+                **right,
+                "rows": [{**right["rows"][0], name: 2**63}],
+            }
+            with pytest.raises(SchemaMissing, match="64 bits"):
+                await call(rest, "cron_claim_requests")
 
 
 # ── a whole agent ────────────────────────────────────────────────────────────

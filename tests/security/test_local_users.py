@@ -6,6 +6,7 @@ import os
 import re
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -95,17 +96,8 @@ def test_the_agents_credentials_in_its_own_environment_are_not_inherited_by_jobs
     )
     config.chmod(0o600)
     environ = {**os.environ, "MY_KEY": "the key", "MY_PASSWORD": "the password", "CRONMIRROR_PASSWORD": "another"}
-    command = [
-        ".venv/bin/python",
-        "-m",
-        "agent",
-        "exec",
-        "look",
-        "--config",
-        str(config),
-        "--state-dir",
-        str(tmp_path / "s"),
-    ]
+    options = ["--config", str(config), "--state-dir", str(tmp_path / "state")]
+    command = [sys.executable, "-m", "agent", "exec", "look", *options]
     done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True)
     assert "HOME=" in done.stdout
     assert not re.search(r"the key|the password|another|\*\*\*", done.stdout + done.stderr)
