@@ -10,7 +10,7 @@ import asyncio
 import platform
 import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from uuid import UUID
@@ -31,7 +31,7 @@ from agent.app.home import home_of
 from agent.app.supabase import Supabase, connect
 from agent.app.tasks import Loops
 from agent.config.config import Config
-from agent.errors import CronmirrorError
+from agent.errors import CronmirrorError, StateError
 from agent.model import BeatReply, Hello
 from agent.queue.intake import Box, Intake, Queue
 from agent.queue.lease import Leases
@@ -269,6 +269,9 @@ class Agent:
             await self._outbox.flush(FLUSH_S)
         await self.heartbeat.stop()
         await self.loops.stop()
+        with suppress(StateError):
+            if await self._journal.newest():
+                log.warning("reports that Supabase does not have yet are kept for the next start")
         log.info("agent stopped")
 
 

@@ -62,6 +62,7 @@ async def test_a_second_sigterm_ends_running_jobs_and_says_shutdown(start: Start
     assert await asyncio.to_thread(agent.wait) == 0
     assert not psutil.pid_exists(pid)
     assert agent.events("told to stop again; ending running jobs")
+    assert agent.events("reports that Supabase does not have yet are kept for the next start")
     (run,) = await _history(agent)
     assert (run.status, run.reason) == ("cancelled", "shutdown")
 

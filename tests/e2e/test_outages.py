@@ -107,7 +107,7 @@ async def test_requests_and_runs_survive_a_restart(
     pressed = await operator.press_run("quick")
     assert (await ended(operator, pressed["id"]))["status"] == "done"
     assert pressed["id"] in [woken["request"] for woken in agent.events("woken")], "Realtime is not back"
-    assert agent.stop() == 0
+    assert await asyncio.to_thread(agent.stop) == 0
     assert agent.events("Supabase answers again")
     await every_slot_is_told_once(operator, folder)
     (shown,) = await operator.select("cron_agents")
@@ -132,7 +132,7 @@ async def test_requests_and_runs_survive_a_line_that_is_cut_again_and_again(
                 await door.open()
         assert presser.refused == 0
         await every_request_ran_once(operator, presser, folder)
-        assert agent.stop() == 0
+        assert await asyncio.to_thread(agent.stop) == 0
         await every_slot_is_told_once(operator, folder)
 
 

@@ -91,7 +91,7 @@ async def test_a_start_with_a_broken_file_goes_on_with_the_last_good_one(
 ) -> None:
     agent = start_agent(f"{SYNC}jobs:\n  hello: {{run: [echo, hello]}}\n")
     await mirrored(operator, 1)
-    assert agent.stop() == 0
+    assert await asyncio.to_thread(agent.stop) == 0
     agent.write_config("jobs: [\n")
     agent.log.unlink()
     agent.start()

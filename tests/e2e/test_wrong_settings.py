@@ -53,7 +53,7 @@ async def test_an_address_where_nobody_or_somebody_else_answers_is_named_and_lef
         await mirrored(operator, 2, timeout=45)
         row = await ended(operator, (await operator.press_run("hello"))["id"])
         assert row["status"] == "done"
-        assert agent.stop() == 0
+        assert await asyncio.to_thread(agent.stop) == 0
     await _all_reported(operator, ticks)
 
 
@@ -71,10 +71,10 @@ async def test_a_wrong_key_is_told_with_where_the_right_one_is(
     env_file.write_text(text)
     later = await agent.wait_event("some changes take effect after a restart")
     assert "supabase" in later["sections"]
-    assert agent.stop() == 0
+    assert await asyncio.to_thread(agent.stop) == 0
     agent.start()
     await mirrored(operator, 2)
-    assert agent.stop() == 0
+    assert await asyncio.to_thread(agent.stop) == 0
     await _all_reported(operator, ticks)
 
 
@@ -91,7 +91,7 @@ async def test_a_wrong_password_is_told_and_a_login_from_another_terminal_mends_
     login = await asyncio.to_thread(_login, agent, project.agent.password)
     assert login.returncode == 0, login.stderr
     await mirrored(operator, 2, timeout=45)
-    assert agent.stop() == 0
+    assert await asyncio.to_thread(agent.stop) == 0
     await _all_reported(operator, ticks)
 
 
@@ -111,7 +111,7 @@ async def test_an_agent_that_is_no_member_of_its_project_says_so_and_begins_once
         "insert into cron_project_members (project_id, user_id, role) values (%s, %s, 'agent')", *member.values()
     )
     await mirrored(operator, 2, timeout=45)
-    assert agent.stop() == 0
+    assert await asyncio.to_thread(agent.stop) == 0
     await _all_reported(operator, ticks)
 
 
