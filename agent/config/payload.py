@@ -1,13 +1,13 @@
 """Payload schemas (JSON Schema 2020-12) and whether a payload fits.
 
 A payload comes from whoever may press Run, so checking it must end soon whatever it contains: patterns run on Rust's
-linear-time engine, `uniqueItems` is linear, size and depth are bounded, and no `$ref` leaves the schema.
+linear-time engine, `uniqueItems` is linear, size, depth and references are bounded, and no `$ref` leaves the schema.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -24,6 +24,9 @@ from referencing.jsonschema import DRAFT202012
 from agent.model import Json
 
 MAX_BYTES = 256 * 1024
+MOST_REFERENCES = 30_000
+"""Followed for one payload, one or two seconds: in a recursive schema with alternatives their number doubles with each
+level of the payload, and nothing else in a schema can be repeated without end."""
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _EXCERPT = 80
 _ENOUGH = 100
@@ -44,7 +47,7 @@ def schema_faults(schema: Mapping[str, Json]) -> list[tuple[Path, str]]:
     resolver = Registry().resolver_with_root(DRAFT202012.create_resource(schema))
     faults: list[tuple[Path, str]] = []
     for path, word, value in _keywords(schema, ()):
-        complaint = _keyword_fault(word, value, resolver)
+        complaint = _keyword_fault(path, word, value, resolver)
         if complaint:
             faults.append(((*path, word), complaint))
     return faults
@@ -56,7 +59,9 @@ def payload_fault(schema: Mapping[str, Json], payload: Json) -> str | None:
         size = len(json.dumps(payload, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass"))
         if size > MAX_BYTES:
             return f"payload: {size:,} bytes are more than the {MAX_BYTES // 1024} KiB that a payload may have"
-        errors = list(islice(_Validator(schema, registry=Registry()).iter_errors(payload), _ENOUGH))
+        errors = list(islice(_validator(schema).iter_errors(payload), _ENOUGH))
+    except _TooManyReferences:
+        return "payload: takes too long to check, its nesting makes the job's schema refer to itself too often"
     except RecursionError:
         return "payload: is nested too deeply (or the job's schema refers to itself without end)"
     except Unresolvable:
@@ -83,7 +88,9 @@ def _keywords(schema: Json, path: Path) -> Iterator[tuple[Path, str, Json]]:
             yield from _keywords(value, (*path, index))
 
 
-def _keyword_fault(word: str, value: Json, resolver: Any) -> str | None:
+def _keyword_fault(path: Path, word: str, value: Json, resolver: Any) -> str | None:
+    if word == "$schema" and path and isinstance(value, str):
+        return "stands inside of a schema; the dialect is told at the top or not at all"
     if word in ("$ref", "$dynamicRef") and isinstance(value, str):
         if not value.startswith("#"):
             return "leaves this schema; nothing is fetched, so define it under `$defs` and refer to `#/$defs/…`"
@@ -93,6 +100,8 @@ def _keyword_fault(word: str, value: Json, resolver: Any) -> str | None:
             return f"refers to {value}, which this schema does not contain"
     if word == "patternProperties" and isinstance(value, Mapping):
         return "is not supported in payload schemas; name the properties, or use `propertyNames`"
+    if word == "unevaluatedItems" and isinstance(value, bool | Mapping):
+        return "is not supported in payload schemas (its cost is quadratic); use `prefixItems` and `items`"
     if word == "pattern" and isinstance(value, str):
         try:
             _pattern(value)
@@ -141,6 +150,23 @@ def _short(text: str) -> str:
     return text if len(text) <= _EXCERPT * 2 else f"{text[:_EXCERPT]} … {text[-_EXCERPT:]}"
 
 
-_Validator: Any = extend(  # type: ignore[no-untyped-call]  # types-jsonschema leaves it untyped
-    Draft202012Validator, {"pattern": _check_pattern, "uniqueItems": _check_unique}
-)
+class _TooManyReferences(Exception):
+    """The budget of one validation is used up."""
+
+
+def _counted(follow: Callable[..., Any], budget: Iterator[int]) -> Callable[..., Any]:
+    def check(validator: Any, reference: str, instance: Json, schema: Json) -> Iterator[ValidationError]:
+        if next(budget, None) is None:
+            raise _TooManyReferences
+        yield from follow(validator, reference, instance, schema)
+
+    return check
+
+
+def _validator(schema: Mapping[str, Json]) -> Any:
+    """For one payload. Without `$schema`: where a reference leads to it, jsonschema would go on with its own checks."""
+    budget = iter(range(MOST_REFERENCES))
+    words = {word: _counted(Draft202012Validator.VALIDATORS[word], budget) for word in ("$ref", "$dynamicRef")}
+    checks = {**words, "pattern": _check_pattern, "uniqueItems": _check_unique}
+    bounded: Any = extend(Draft202012Validator, checks)  # type: ignore[no-untyped-call]  # types-jsonschema leaves it untyped
+    return bounded({word: value for word, value in schema.items() if word != "$schema"}, registry=Registry())

