@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import plistlib
 import re
+import shlex
 import stat
 import subprocess
 import sys
@@ -20,6 +23,9 @@ from agent.adapters.secrets import Secrets
 from agent.cli.demo.operator import Operator
 from agent.cli.demo.world import World
 from agent.errors import ConfigError, StackError, StateError
+from agent.service.launchd import Launchd
+from agent.service.systemd import Systemd
+from agent.service.unit import ServiceSpec
 from tests.e2e.conftest import StartAgent, ended, mirrored
 from tests.support.agent_process import ROOT
 from tests.support.stack import Project, StackThread
@@ -123,6 +129,46 @@ def test_links_and_files_planted_where_ours_will_be_written_are_not_followed(tmp
 def test_no_script_writes_to_a_name_in_tmp_that_can_be_guessed() -> None:
     for script in (*(ROOT / "scripts").iterdir(), ROOT / "Makefile", ROOT / ".ci" / "run"):
         assert not re.search(r"/tmp/[\w.-]*\$\$|/tmp/[\w-]+", script.read_text()), script.name
+
+
+async def test_what_is_planted_in_the_current_folder_is_never_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`python -m` looks there first: a demo that is begun in /tmp would run what anybody left in it."""
+    for name in ("typer.py", "structlog.py", "agent.py"):
+        (tmp_path / name).write_text("open('owned', 'w')\nraise SystemExit(9)\n")
+    begun: list[tuple[str, ...]] = []
+
+    async def record(*argv: str, **_: object) -> None:
+        begun.append(argv)
+
+    (tmp_path / "demo").mkdir()
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", record)
+    await World(tmp_path / "demo", port=None, say=lambda _: None)._start_agent()
+    for argv in (*begun, *service_commands(tmp_path)):
+        done = version_from(tmp_path, argv)
+        assert done.returncode == 0, done.stderr
+        assert not (tmp_path / "owned").exists()
+    assert version_from(tmp_path, ("python", "-m", "agent")).returncode == 9  # so it was a trap
+
+
+def version_from(folder: Path, argv: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    """The same interpreter and options, for a verb that ends, in that folder."""
+    command = [sys.executable, *argv[1 : argv.index("agent") + 1], "version"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def service_commands(folder: Path) -> list[tuple[str, ...]]:
+    """What launchd and systemd would start."""
+    paths = {name: folder / name for name in ("config", "state_dir", "home")}
+    spec = ServiceSpec(project="p", python=Path(sys.executable), path="/bin", drain_timeout_s=1, **paths)
+    plist = Launchd(folder, ROOT / "launchd", lambda _: (0, "")).render(spec)
+    unit = Systemd(folder, ROOT / "launchd", lambda _: (0, "")).render(spec)
+    start = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
+    return [
+        tuple(plistlib.loads(plist.encode())["ProgramArguments"]),
+        tuple(shlex.split(start.removeprefix("ExecStart="))),
+    ]
 
 
 def test_a_folder_of_somebody_else_is_no_place_for_a_demo_or_a_state(

@@ -51,7 +51,7 @@ def test_the_plist_says_what_launchd_needs(spec: ServiceSpec, tmp_path: Path) ->
     plist = plistlib.loads(Launchd(tmp_path, TEMPLATES, Recorder()).render(spec).encode())
     assert plist["Label"] == "app.cronmirror.home-lab-1"
     assert plist["ProgramArguments"] == [
-        *(str(spec.python), "-m", "agent", "run", "--config", str(spec.config)),
+        *(str(spec.python), "-P", "-m", "agent", "run", "--config", str(spec.config)),
         *("--state-dir", str(spec.state_dir), "--log-format", "json"),
     ]
     assert plist["EnvironmentVariables"]["HOME"] == str(tmp_path)
@@ -64,7 +64,7 @@ def test_the_plist_says_what_launchd_needs(spec: ServiceSpec, tmp_path: Path) ->
 def test_words_with_quotes_spaces_and_markup_reach_launchd_whole(spec: ServiceSpec, tmp_path: Path) -> None:
     nasty = replace(spec, config=Path("/x") / NASTY, path=NASTY)
     plist = plistlib.loads(Launchd(tmp_path, TEMPLATES, Recorder()).render(nasty).encode())
-    assert plist["ProgramArguments"][5] == f"/x/{NASTY}"
+    assert plist["ProgramArguments"][6] == f"/x/{NASTY}"
     assert plist["EnvironmentVariables"]["PATH"] == NASTY
 
 
@@ -88,7 +88,7 @@ def test_words_with_quotes_spaces_and_specifiers_reach_systemd_whole(spec: Servi
     unit = Systemd(tmp_path, TEMPLATES, Recorder()).render(nasty)
     (line,) = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
     words = shlex.split(line.removeprefix("ExecStart="))
-    assert words[5].replace("%%", "%").replace("$$", "$") == f"/x/{NASTY}"
+    assert words[6].replace("%%", "%").replace("$$", "$") == f"/x/{NASTY}"
 
 
 def test_a_line_break_in_a_word_is_refused(spec: ServiceSpec, tmp_path: Path) -> None:

@@ -126,7 +126,8 @@ class World:
         self.agent_log.write_bytes(b"")
         with self.agent_log.open("ab") as log:
             self._agent = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "agent", "run", "--until-eof", "--log-level", "debug", *options),
+                *(sys.executable, "-P", "-m", "agent"),  # -P: nothing is imported from the folder we happen to be in
+                *("run", "--until-eof", "--log-level", "debug", *options),
                 stdin=asyncio.subprocess.PIPE,  # its end ends the agent, even when we are killed
                 stdout=log,
                 stderr=log,
