@@ -52,8 +52,14 @@ class FaultProxy:
         """Before each request and each answer."""
         self.lost: Counter[str] = Counter()
         """Answers that were thrown away, by the end of their path."""
+        self.late: list[tuple[str, bytes]] = []
+        """Path and answer of each request that was held back and delivered late."""
         self._lose: Counter[str] = Counter()
-        self._status: tuple[int, float] = (0, 0.0)
+        self._hold: Counter[str] = Counter()
+        self._held: list[_Message] = []
+        self._status = 0
+        self.answering = 0
+        """How many requests are still to be answered by `answer_with`."""
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._server: asyncio.Server | None = None
@@ -100,9 +106,27 @@ class FaultProxy:
         """The server answers the next requests to this path, and its answer does not arrive."""
         self._lose[path_end] += times
 
-    def answer_with(self, status: int, seconds: float) -> None:
-        """Every request is answered with this status without reaching the gateway, for so long."""
-        self._status = (status, time.monotonic() + seconds)
+    def hold_back(self, path_end: str) -> None:
+        """The next request to this path stays on its way, and whoever sent it is cut off: it will be sent again."""
+        self._hold[path_end] += 1
+
+    @property
+    def held(self) -> list[str]:
+        """Paths of what is on its way."""
+        return [request.path for request in self._held]
+
+    async def deliver(self) -> None:
+        """What was held back arrives at last."""
+        while self._held:
+            request = self._held.pop(0)
+            async with _connection(*self._upstream) as server:
+                server[1].write(request.raw)
+                answer = await _read(server[0], request)
+            self.late.append((request.path, answer.raw.partition(b"\r\n\r\n")[2]))
+
+    def answer_with(self, status: int, times: int) -> None:
+        """The next requests are answered with this status and do not reach the gateway."""
+        self._status, self.answering = status, times
 
     # ── one connection ──────────────────────────────────────────────────────
 
@@ -123,9 +147,12 @@ class FaultProxy:
             request = await _read(client[0], None)
             self.seen.append(Seen(at=time.monotonic(), method=request.first.split(" ")[0], path=request.path))
             await self._delay()
-            status, until = self._status
-            if time.monotonic() < until:
-                client[1].write(_canned(status))
+            if self._applies(self._hold, request.path):
+                self._held.append(request)
+                return
+            if self.answering > 0:
+                self.answering -= 1
+                client[1].write(_canned(self._status))
                 continue
             server[1].write(request.raw)
             if request.headers.get("upgrade", "").lower() == "websocket":
@@ -133,7 +160,8 @@ class FaultProxy:
                 return
             answer = await _read(server[0], request)
             await self._delay()
-            if self._loses(request.path):
+            if lost := self._applies(self._lose, request.path):
+                self.lost[lost] += 1
                 return
             client[1].write(answer.raw)
             await client[1].drain()
@@ -143,13 +171,14 @@ class FaultProxy:
             await asyncio.sleep(self.latency_s)
         await self._flowing.wait()
 
-    def _loses(self, path: str) -> bool:
-        for end, left in self._lose.items():
+    @staticmethod
+    def _applies(wanted: Counter[str], path: str) -> str | None:
+        """The end of this path for which a fault is wanted: one fewer from now on."""
+        for end, left in wanted.items():
             if left > 0 and path.endswith(end):
-                self._lose[end] -= 1
-                self.lost[end] += 1
-                return True
-        return False
+                wanted[end] -= 1
+                return end
+        return None
 
     async def _tunnel(self, client: _Pipe, server: _Pipe) -> None:
         pumps = [
