@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from agent.errors import NeedsSignIn, Refused, StateError, Superseded, Unreachable
-from agent.model import BeatReply, Claimed, HelloReply, Trigger, WakeKind
+from agent.model import AgentState, BeatReply, Claimed, HelloReply, Trigger, WakeKind
 from agent.queue.intake import NOTE, Box, Intake, Queue
 from agent.report.link import Link
 from tests.support.clock import VirtualClock, settle
@@ -70,7 +70,7 @@ class House:
 
     async def beat(self) -> None:
         """One beat's answer, as the heartbeat would pass it on."""
-        self.intake.on_beat(await self.server.beat((), None, self.runner.claimable()))
+        self.intake.on_beat(await self.server.beat((), AgentState(), self.runner.claimable()))
         self.server.calls.pop()
         await settle()
 
