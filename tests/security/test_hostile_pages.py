@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from urllib.parse import urlsplit
 
 import httpx
@@ -10,8 +11,15 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from agent.adapters.supabase.realtime import SupervisedRealtime
+from agent.adapters.supabase.session import Session
+from agent.adapters.supabase.target import Target
+from agent.adapters.supabase.transport import open_http
 from tests.security.conftest import CallAs
+from tests.support.misbehaving_supabase import ANON, EMAIL, PASSWORD, MisbehavingSupabase, WallClock
+from tests.support.parties import SWIFT, running
 from tests.support.stack import Project, StackThread
+from tests.support.waiting import wait_until
 
 EVIL = "https://evil.example"
 PATHS = (
@@ -81,3 +89,25 @@ async def test_a_filter_of_megabytes_does_not_hold_up_everybody_else(stack: Stac
         answer = await page.get("/", timeout=3)
         assert answer.is_success
         assert "a filter of more than" in str(await socket.recv())
+
+
+async def test_nobody_can_name_the_topic_on_which_an_agent_listens() -> None:
+    """Public topics take broadcasts of anybody who has the key: a flood would be the agent's to read."""
+    async with MisbehavingSupabase().serving() as fake, open_http() as http:
+        target = Target(url=fake.url, key=ANON, email=EMAIL, password=PASSWORD, realtime_url=fake.realtime.url)
+        session = Session(target, http=http, clock=WallClock(), load=lambda: None, save=lambda _: None)
+        realtime = SupervisedRealtime(target, session, clock=WallClock(), project="p", agent_id="mac", pace=SWIFT)
+        topics: set[str] = set()
+
+        def another() -> bool:
+            found = {topic for topic, _, _ in fake.realtime.joined.values()} - topics
+            topics.update(found)
+            return bool(found)
+
+        async with running(realtime.run()):
+            for _ in range(3):
+                await wait_until(another)
+                fake.realtime.cut()
+        await session.aclose()
+    assert len(topics) == 3
+    assert all(re.fullmatch(r"realtime:cronmirror:p:mac:[0-9a-f]{16}", topic) for topic in topics)

@@ -7,6 +7,7 @@ A hint may be lost (Realtime delivers at most once), so each new subscription sa
 from __future__ import annotations
 
 import random
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -130,7 +131,8 @@ class SupervisedRealtime:
         line = Line(
             self._target.socket_url,
             self._target.key,
-            f"cronmirror:{self._project}:{self._agent_id}",
+            # A topic nobody can guess: whoever holds the public key may broadcast to any that he can name.
+            f"cronmirror:{self._project}:{self._agent_id}:{secrets.token_hex(8)}",
             self._bindings(),
             self._listening,
         )
