@@ -103,7 +103,7 @@ async def test_requests_and_runs_survive_a_restart(
         await wait_until(lambda: len(presser.answered) >= after + 10)
     await every_request_ran_once(operator, presser, folder)
 
-    await mirrored(operator, 3, timeout=45)
+    await wait_until(lambda: len([each for each in agent.events("woken") if each["kind"] == "resubscribed"]) >= 2, 45)
     pressed = await operator.press_run("quick")
     assert (await ended(operator, pressed["id"]))["status"] == "done"
     assert pressed["id"] in [woken["request"] for woken in agent.events("woken")], "Realtime is not back"

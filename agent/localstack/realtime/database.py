@@ -24,8 +24,8 @@ from agent.model.value import Json
 
 PUBLICATION = "supabase_realtime"
 CONNECT_S = 10
-FAN_OUT_CONNECT_S = 2
-"""The feed is deaf while it waits, and its own connection has probably gone as well."""
+RECONNECT_S = 2.0
+"""psycopg_pool gives an attempt up after this long, and tries again when the next connection is wanted."""
 _LOG = structlog.get_logger()
 
 _SETTINGS = """
@@ -54,15 +54,16 @@ class Payload:
 
 
 class Database:
-    """Two small pools that outlive restarts of Postgres: a broken connection is replaced when it is next needed.
+    """A few connections that outlive restarts of Postgres: a broken one is replaced when it is next needed.
 
-    Fanning out has a connection to itself, so that joining clients, however many, cannot keep changes waiting.
+    Fanning out has one to itself, so that joining clients, however many, cannot keep changes waiting; and no pool,
+    for a pool pauses ever longer after an outage, while the feed is deaf.
     """
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
-        self._checks = _pool(dsn, "realtime checks", size=2, timeout_s=CONNECT_S)
-        self._changes = _pool(dsn, "realtime changes", size=1, timeout_s=FAN_OUT_CONNECT_S)
+        self._checks = _pool(dsn, "realtime checks", size=2)
+        self._changes: psycopg.AsyncConnection[Any] | None = None
 
     async def open(self) -> None:
         """Connect and install the functions. StackError when Postgres cannot be used for a change feed."""
@@ -78,12 +79,11 @@ class Database:
                 hint="It needs a reachable database and a superuser.",
             ) from err
         await self._checks.open()
-        await self._changes.open()
 
     async def close(self) -> None:
         """Close every connection."""
         await self._checks.close()
-        await self._changes.close()
+        await self._forget_changes()
 
     async def check(self, role: str, bindings: Sequence[Binding]) -> None:
         """Raise SubscriptionRefused for the first binding that cannot work; psycopg.OperationalError: try later."""
@@ -108,24 +108,44 @@ class Database:
                     )
 
     async def fan_out(self, changes: Sequence[Change], audiences: Sequence[Json]) -> list[Payload]:
-        """What to send to whom; one round trip. A batch that fails is logged and lost.
+        """What to send to whom; one round trip. A batch that fails is logged and lost. One call at a time.
 
         Raises psycopg.OperationalError when Postgres itself is gone.
         """
         parameters = (json.dumps([_change(each) for each in changes]), json.dumps(audiences))
         try:
-            async with (
-                self._changes.connection() as connection,
-                connection.cursor(row_factory=class_row(Payload)) as cursor,
-            ):
-                await cursor.execute(_FAN_OUT, parameters)
-                return await cursor.fetchall()
+            return await self._ask_again(parameters)
         except psycopg.Error as err:
             if _is_gone(err):
+                await self._forget_changes()
                 raise
             table = changes[0].relation.table
             _LOG.warning("changes were not delivered", table=table, changes=len(changes), error=str(err).strip())
             return []
+
+    async def _ask_again(self, parameters: tuple[str, str]) -> list[Payload]:
+        """A connection from before a restart is replaced once; the question changes nothing."""
+        if self._changes is not None:
+            try:
+                return await _ask(self._changes, parameters)
+            except psycopg.Error as err:
+                if not _is_gone(err):
+                    raise
+                await self._forget_changes()
+        self._changes = await psycopg.AsyncConnection.connect(self._dsn, autocommit=True, connect_timeout=CONNECT_S)
+        await _configure(self._changes)
+        return await _ask(self._changes, parameters)
+
+    async def _forget_changes(self) -> None:
+        connection, self._changes = self._changes, None
+        if connection is not None:
+            await connection.close()
+
+
+async def _ask(connection: psycopg.AsyncConnection[Any], parameters: tuple[str, str]) -> list[Payload]:
+    async with connection.cursor(row_factory=class_row(Payload)) as cursor:
+        await cursor.execute(_FAN_OUT, parameters)
+        return await cursor.fetchall()
 
 
 def _is_gone(err: psycopg.Error) -> bool:
@@ -133,13 +153,14 @@ def _is_gone(err: psycopg.Error) -> bool:
     return isinstance(err, psycopg.OperationalError) and (err.sqlstate or "08").startswith(("08", "57P"))
 
 
-def _pool(dsn: str, name: str, *, size: int, timeout_s: float) -> AsyncConnectionPool[psycopg.AsyncConnection[Any]]:
+def _pool(dsn: str, name: str, *, size: int) -> AsyncConnectionPool[psycopg.AsyncConnection[Any]]:
     return AsyncConnectionPool(
         dsn,
         min_size=1,
         max_size=size,
         open=False,
-        timeout=timeout_s,
+        timeout=CONNECT_S,
+        reconnect_timeout=RECONNECT_S,
         name=name,
         kwargs={"autocommit": True},
         configure=_configure,
