@@ -76,7 +76,6 @@ class Agent:
         self._jobs = given.configuration.catalogue
         self._agent_id = given.config.agent_id or given.state.agent_id(socket.gethostname())
         self._clock = SystemClock()
-        self._draining = False
         self._probing = False
         self._wire_runs(given)
         rest = Rest(given.supabase.database, project=given.config.project, agent_id=self._agent_id)
@@ -150,7 +149,7 @@ class Agent:
             jobs=self._jobs,
             realtime_healthy=lambda: self._realtime.healthy,
             config_error=lambda: self._jobs.config_error,
-            draining=lambda: self._draining,
+            draining=lambda: self.slots.draining,
             want_probe=self._want_probe,
             known=self._known_requests,
         )
@@ -251,7 +250,6 @@ class Agent:
         """No new claims and slots, what waits goes back to the queue; running jobs get `drain_timeout`."""
         log.info("draining", running=len(self.slots.running()), timeout_s=self._config.drain_timeout_s)
         await self.loops.stop("scheduler", "intake", "planned retries", "reloads")
-        self._draining = True  # not earlier: from now on nothing begins, and a beat hands back what has not begun
         self.heartbeat.beat_now()
         if not await self.slots.drain(self._config.drain_timeout_s):
             log.warning("drain_timeout is over; ending what still runs", running=len(self.slots.running()))

@@ -151,6 +151,11 @@ class Slots(Runner):
         self._concurrency = concurrency
         self._start_what_may()
 
+    @property
+    def draining(self) -> bool:
+        """Whether nothing begins any more."""
+        return self._draining
+
     async def drain(self, timeout_s: float) -> bool:
         """Admit and begin nothing more, let what runs finish; False when something still runs after `timeout_s`."""
         self._draining = True

@@ -370,8 +370,10 @@ async def test_a_waiting_run_of_a_job_that_is_gone_is_rejected():
 async def test_draining_lets_runs_finish_and_begins_no_others():
     b, run, waiting, late = box(), scheduled(QUEUE), scheduled(QUEUE), scheduled(SKIP)
     await b.submit(run, waiting)
+    assert not b.slots.draining
     draining = asyncio.create_task(b.slots.drain(60))
     await settle()
+    assert b.slots.draining
     await b.submit(late)
     assert (b.slots.free, list(b.slots.claimable())) == (0, [])
     assert [each.run_id for each in b.slots.running()] == [run.id]
