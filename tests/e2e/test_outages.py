@@ -103,10 +103,12 @@ async def test_requests_and_runs_survive_a_restart(
         await wait_until(lambda: len(presser.answered) >= after + 10)
     await every_request_ran_once(operator, presser, folder)
 
-    await wait_until(lambda: len([each for each in agent.events("woken") if each["kind"] == "resubscribed"]) >= 2, 45)
-    pressed = await operator.press_run("quick")
-    assert (await ended(operator, pressed["id"]))["status"] == "done"
-    assert pressed["id"] in [woken["request"] for woken in agent.events("woken")], "Realtime is not back"
+    async def heard() -> bool:
+        pressed = await operator.press_run("quick")
+        assert (await ended(operator, pressed["id"], timeout=20))["status"] == "done"
+        return pressed["id"] in [woken["request"] for woken in agent.events("woken")]
+
+    await wait_until(heard, 60)
     assert await asyncio.to_thread(agent.stop) == 0
     assert agent.events("Supabase answers again")
     await every_slot_is_told_once(operator, folder)

@@ -171,10 +171,6 @@ class Channel:
         self._stage.hub.broadcast(self, payload, to_self=self._request.to_self)
         return self._request.ack
 
-    def renew(self) -> None:
-        """Subscribe anew; the client hears of it, like on the genuine server after `postgres_cdc_rls_down`."""
-        self._subscribe()
-
     # ── what the client is told ─────────────────────────────────────────────
 
     def send_change(self, data: str, ids: list[int]) -> None:

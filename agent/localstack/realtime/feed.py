@@ -34,13 +34,13 @@ Deliver = Callable[[Sequence[Change]], Awaitable[None]]
 class Feed:
     """Reads changes and hands them to `deliver`, one batch at a time, in commit order.
 
-    `interrupted` is called when that has ended: changes may be lost until `live` is set again.
+    Interrupted, it resumes by itself and says nothing: what was committed meanwhile is lost to the subscribers, as it
+    was on a genuine server (v2.122) whose Postgres was restarted.
     """
 
-    def __init__(self, dsn: str, deliver: Deliver, interrupted: Callable[[], None]) -> None:
+    def __init__(self, dsn: str, deliver: Deliver) -> None:
         self._dsn = dsn
         self._deliver = deliver
-        self._interrupted = interrupted
         self.live = asyncio.Event()
         """Set while a change committed now would be delivered."""
 
@@ -57,10 +57,7 @@ class Feed:
             except Exception:  # noqa: BLE001 # a change that we cannot handle must not silence all that follow
                 _LOG.exception("the change feed failed", retry_in_s=round(delay, 1))
             finally:
-                was_live = self.live.is_set()
                 self.live.clear()
-            if was_live:
-                self._interrupted()
             await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311  # jitter, not a secret
             delay = min(RETRY_LONGEST_S, delay * 2)
 

@@ -44,10 +44,6 @@ class Listener(Protocol):
         """Queue one broadcast."""
         ...
 
-    def renew(self) -> None:
-        """Subscribe anew and say so: changes may have been lost."""
-        ...
-
 
 @dataclass(kw_only=True)
 class Hub:
@@ -74,11 +70,6 @@ class Hub:
         """No more of anything."""
         self.unbind(channel)
         _discard(self._joined, channel.topic, channel)
-
-    def renew(self) -> None:
-        """Every listener subscribes anew."""
-        for channel in {channel: None for bound in self._bound.values() for channel in bound}:
-            channel.renew()
 
     def broadcast(self, sender: Listener, broadcast: dict[str, Json] | UserBroadcast, *, to_self: bool) -> None:
         """Pass a broadcast on to everybody who joined the sender's topic."""

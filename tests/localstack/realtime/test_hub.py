@@ -27,9 +27,6 @@ class Ear:
     def send_broadcast(self, broadcast: dict[str, Any] | UserBroadcast) -> None:
         self.heard.append(broadcast)
 
-    def renew(self) -> None:
-        self.heard.append("renew")
-
 
 def who(expires_at: float | None) -> Identity:
     return Identity(role="anon", claims={}, token="", expires_at=expires_at)
@@ -57,13 +54,6 @@ def test_who_listens_twice_is_found_once_per_binding() -> None:
     hub = Hub()
     bound(hub, {"schema": "public", "table": "t"}, {"schema": "public"}, {"schema": "public", "table": "u"})
     assert [binding.table for _, binding in hub.listeners("public", "t", "UPDATE")] == ["t", "*"]
-
-
-def test_whoever_listens_to_changes_subscribes_anew_once() -> None:
-    hub = Hub()
-    ears = [bound(hub, {"schema": "public", "table": "t"}, {"schema": "public"}), bound(hub, {"schema": "*"})]
-    hub.renew()
-    assert [ear.heard for ear in ears] == [["renew"], ["renew"]]
 
 
 def test_a_token_that_ran_out_hears_nothing_even_before_its_timer_noticed() -> None:
