@@ -149,19 +149,20 @@ class SupervisedRealtime:
         try:
             token = await self._session.token()
             self._new_token = None
+            skew = self._skew()
             await line.open(token)
-            why = await self._watch(line)
+            why = await self._watch(line, skew)
         except LineBroken as err:
             return _End(why=str(err), retry_after_s=err.retry_after_s)
         except CronmirrorError as err:
             return _End(why=str(err))
         return _End(why=why, token=token if _about_token(why) else None)
 
-    async def _watch(self, line: Line) -> str:
-        """Return why the line has to go."""
+    async def _watch(self, line: Line, skew: float) -> str:
+        """Return why the line has to go. `skew`: of the clocks before it was opened."""
         clock, pace = self._clock, self._pace
         opened = heard = asked = clock.monotonic()
-        frames, skew = line.frames, self._skew()
+        frames = line.frames
         while True:
             await clock.sleep(pace.tick_s)
             now = clock.monotonic()
