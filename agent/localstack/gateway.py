@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
@@ -40,6 +40,7 @@ GRACE_S = 3
 def application(routes: Sequence[BaseRoute]) -> Starlette:
     """The ASGI application around `routes`."""
     every = [method for method in METHODS if method != "OPTIONS"]
+    handlers = {Refusal: _refused, HTTPException: _not_served, ClientDisconnect: _left, Exception: _broken}
     return Starlette(
         routes=[Route("/", _info), *routes, Route("/{rest:path}", _unknown, methods=every)],
         middleware=[
@@ -52,7 +53,7 @@ def application(routes: Sequence[BaseRoute]) -> Starlette:
                 max_age=3600,
             )
         ],
-        exception_handlers={Refusal: _refused, HTTPException: _not_served, Exception: _broken},  # type: ignore[dict-item]  # Starlette types the handler by Exception
+        exception_handlers=handlers,  # type: ignore[arg-type]  # Starlette types the handler by Exception
     )
 
 
@@ -71,6 +72,11 @@ async def _refused(_: Request, err: Refusal) -> Response:
 
 async def _not_served(request: Request, _: HTTPException) -> Response:
     return not_implemented(f"{request.method} {request.url.path}").response()
+
+
+async def _left(_: Request, __: ClientDisconnect) -> Response:
+    """Killed or cut off while it was still asking: no fault of ours, and nobody reads this."""
+    return Response(status_code=400)
 
 
 async def _broken(request: Request, err: Exception) -> Response:

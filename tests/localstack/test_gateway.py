@@ -14,6 +14,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from structlog.testing import capture_logs
 
 from agent.errors import StackError
 from agent.localstack.gateway import Gateway
@@ -72,6 +73,30 @@ async def test_a_fault_of_ours_is_a_500_that_tells_nothing() -> None:
     await gateway.stop()
     assert (answer.status_code, answer.json()["code"]) == (500, "PGRSTX00")
     assert "secret" not in answer.text
+
+
+async def test_a_client_that_is_killed_while_it_asks_is_no_fault_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    began, ended = asyncio.Event(), asyncio.Event()
+
+    async def read(request: Request) -> Response:
+        began.set()
+        try:
+            await request.body()
+        finally:
+            ended.set()
+        return Response()
+
+    gateway = Gateway()
+    await gateway.start([Route("/read", read, methods=["POST"])])
+    with capture_logs() as logs:
+        _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(b"POST /read HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nhalf of")
+        await began.wait()
+        writer.transport.abort()
+        await ended.wait()
+        await gateway.stop()
+    assert logs == []
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def test_unheard_of_methods_are_refused_too(anon: Api) -> None:
