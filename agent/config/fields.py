@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -36,7 +37,7 @@ def fault(message: str) -> PydanticCustomError:
     return PydanticCustomError(VALUE_FAULT, "{message}", {"message": message})
 
 
-class Checked:
+class Checked(ABC):
     """Metadata for `Annotated`: a check, a JSON Schema and a label."""
 
     label: ClassVar[str] = "text"
@@ -45,9 +46,9 @@ class Checked:
     def __str__(self) -> str:
         return self.label
 
+    @abstractmethod
     def _parse(self, value: Any) -> Any:
         """The value for the model. Raises `fault(...)`."""
-        raise NotImplementedError
 
     def _json_schema(self) -> dict[str, Json]:
         """What editors check."""

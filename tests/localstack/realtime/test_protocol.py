@@ -325,7 +325,6 @@ async def test_silence_closes_the_connection_and_a_heartbeat_keeps_it(stack_with
             while True:
                 await alive.send("phoenix", "heartbeat", {})
                 await alive.next()
-                await asyncio.sleep(0.1)
 
         beating = asyncio.create_task(beat())
         assert await closed(silent) == 1000
