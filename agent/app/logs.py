@@ -24,13 +24,18 @@ def configure(*, level: str, style: LogFormat, redact: Callable[[str], str] = st
     number = logging.getLevelNamesMapping()[level.upper()]
     shared: list[structlog.types.Processor] = [
         structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=as_json),
+        structlog.processors.TimeStamper(fmt="iso" if as_json else "%H:%M:%S", utc=as_json),
         structlog.processors.StackInfoRenderer(),
     ]
     tail: list[structlog.types.Processor] = (
         [structlog.processors.format_exc_info, _redactor(redact), structlog.processors.JSONRenderer(default=str)]
         if as_json
-        else [structlog.processors.format_exc_info, _redactor(redact), _only_visible, structlog.dev.ConsoleRenderer()]
+        else [
+            structlog.processors.format_exc_info,
+            _redactor(redact),
+            _only_visible,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ]
     )
     structlog.configure(
         processors=[*shared, *tail],

@@ -141,6 +141,7 @@ class Executor:
     async def _finish(self, run: Run, outcome: Outcome, report: Report) -> None:
         """Commit the end, and the next attempt where there is to be one."""
         retry_s = retry_in(run, outcome, self._rng)
+        facts = {"error": outcome.error, "retry_in_s": retry_s}
         log.info(
             "run ended",
             job=run.job.id,
@@ -148,7 +149,7 @@ class Executor:
             status=outcome.status,
             reason=outcome.reason,
             duration_ms=report.duration_ms,
-            retry_in_s=retry_s,
+            **{name: value for name, value in facts.items() if value is not None},
         )
         if retry_s is None:
             await self._recorder.record(report)
