@@ -102,6 +102,10 @@ async def test_a_fresh_demo_removes_what_demos_made_and_leaves_everything_else(t
     assert (never.returncode, "not made by a demo" in never.stderr) == (REFUSED, True)
     first = await _cronmirror("demo", "--once", "--json", "--dir", str(folder))
     assert first.returncode == 0, first.stderr
+    timeline = json.loads(first.stdout)
+    steps = [timeline[name] for name in ("claimed", "started", "finished", "written")]
+    assert steps == sorted(steps)
+    assert 0 < timeline["realtime_event"] < timeline["written"]
     assert {each.name for each in folder.iterdir()} > {"stack", "config.yaml", "session.json"}
     (folder / "config.yaml").write_text("broken: [")
     again = await _cronmirror("demo", "--once", "--json", "--fresh", "--dir", str(folder))
