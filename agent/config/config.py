@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -36,6 +37,8 @@ class LimitSettings:
     """How many runs at once; `limits.output` is in every job."""
 
     concurrency: int = 4
+    tags: Mapping[str, int] = field(default_factory=dict)
+    """tag of jobs → how many runs of such jobs at the same time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,8 @@ class Config:
     agent_id: str | None = None
     """None: `files.StateDir.agent_id` decides."""
     agent_name: str | None = None
+    agent_tags: frozenset[str] = frozenset()
+    """What `runs_on` of jobs is compared with."""
     supabase: SupabaseSettings | None = None
     sync: SyncSettings = field(default_factory=SyncSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)

@@ -4,7 +4,20 @@ Frozen, keyword-only, no behaviour beyond reading themselves; every instant is a
 refused on construction). Durations are seconds as float unless a name says `_ms`.
 """
 
-from agent.model.jobs import CatchUp, Command, Job, Overlap, Retry, Schedule, ScheduleKind
+from agent.model.jobs import (
+    CatchUp,
+    Command,
+    HttpCall,
+    Job,
+    Overlap,
+    Placement,
+    PythonCall,
+    Retry,
+    RunLimits,
+    Schedule,
+    ScheduleKind,
+    WhenOffline,
+)
 from agent.model.runs import (
     LocalRun,
     Outcome,
@@ -44,6 +57,7 @@ __all__ = [
     "Command",
     "Hello",
     "HelloReply",
+    "HttpCall",
     "Job",
     "Json",
     "LocalRun",
@@ -55,12 +69,15 @@ __all__ = [
     "Output",
     "Overlap",
     "Pause",
+    "Placement",
     "PlannedRun",
+    "PythonCall",
     "Reason",
     "Report",
     "Request",
     "Retry",
     "Run",
+    "RunLimits",
     "RunStatus",
     "RunningRun",
     "Schedule",
@@ -70,4 +87,5 @@ __all__ = [
     "VerdictKind",
     "WakeKind",
     "WakeUp",
+    "WhenOffline",
 ]

@@ -45,6 +45,24 @@ class Overlap(StrEnum):
     ALLOW = "allow"
 
 
+class Placement(StrEnum):
+    """Who runs a job that several agents of the project declare; the values of `cron_mirror.placement`."""
+
+    MINE = "mine"
+    """One agent alone: a second one that declares the job is refused."""
+    ANY = "any"
+    """Shared: each slot and each request runs on exactly one of them; the database decides which."""
+
+
+class WhenOffline(StrEnum):
+    """What becomes of a slot of a shared job while Supabase cannot be asked who runs it."""
+
+    MISS = "miss"
+    """It is missed (`offline`) and caught up by policy."""
+    RUN = "run"
+    """It runs here, and perhaps elsewhere too."""
+
+
 class CatchUp(StrEnum):
     """Which missed slots are run afterwards."""
 
@@ -60,20 +78,63 @@ class Retry(Value):
     max_attempts: int = 1
     on: frozenset[str] = frozenset({"exit_code", "timeout"})
     """Reasons (see `Reason`) after which another attempt is made."""
+    exit_codes: frozenset[int] = frozenset()
+    """With `exit_code` in `on`: only after these codes; empty: after any."""
     base_s: float = 30.0
     cap_s: float = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
+class HttpCall(Value):
+    """An HTTP request in place of a process. Secrets are resolved, as in `Command.argv`."""
+
+    url: str = field(repr=False)
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+    """Sent as it is; what `json:` said is JSON by now, with its content type among `headers`."""
+    expect: tuple[tuple[int, int], ...] = ((200, 299),)
+    """Ranges of status codes, ends included, that count as success."""
+    follow_redirects: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PythonCall(Value):
+    """A Python function in a subprocess."""
+
+    module: str
+    function: str
+    """Dotted path inside the module."""
+    args: tuple[Json, ...] = ()
+    kwargs: Mapping[str, Json] = field(default_factory=dict)
+    interpreter: str | None = None
+    """Absolute path; None: the one that runs the agent."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Command(Value):
-    """What to execute: exactly one of `argv` (no shell) and `shell` (`/bin/sh -c`)."""
+    """What to execute: exactly one of `argv` (no shell), `shell` (`/bin/sh -c`), `http` and `python`."""
 
     argv: tuple[str, ...] = field(default=(), repr=False)
     shell: str | None = None
+    http: HttpCall | None = None
+    python: PythonCall | None = None
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Added to the inherited environment; secrets are already resolved, here as in `argv`."""
     workdir: str | None = None
     """Absolute; `~` is already expanded. None: the home directory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunLimits(Value):
+    """What the processes of a run may take; None: no limit of ours. Each holds per process, as POSIX has it."""
+
+    memory_bytes: int | None = None
+    """Address space (`RLIMIT_AS`)."""
+    cpu_time_s: float | None = None
+    """Seconds of CPU (`RLIMIT_CPU`)."""
+    nice: int = 0
+    """Added to the agent's own niceness, 0–19."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +156,15 @@ class Job(Value):
     retry: Retry = field(default_factory=Retry)
     catch_up: CatchUp = CatchUp.LAST
     catch_up_window_s: float = 86_400.0
+    jitter_s: float = 0.0
+    """A slot runs up to so many seconds after its instant; how many is a function of agent, job and slot."""
+    concurrency: int | None = None
+    """Runs of this job at a time, where `overlap` allows several; None: as many as there is room for."""
+    placement: Placement = Placement.MINE
+    when_offline: WhenOffline = WhenOffline.MISS
+    runs_on: frozenset[str] = frozenset()
+    """Tags of agents: an agent that lacks one of them leaves the job to others, as if it were not in its YAML."""
+    limits: RunLimits = field(default_factory=RunLimits)
     payload_schema: Mapping[str, Json] | None = None
     """JSON Schema of the payload; None: the job takes no payload."""
     tags: tuple[str, ...] = ()

@@ -1,0 +1,37 @@
+"""What the stages call: Protocols owned by their consumers, holding only what is called.
+
+`app/` joins them to adapters and to each other. Every `async` method may be cancelled; none swallows cancellation.
+Errors: those of `agent.errors` only, as each docstring names them.
+"""
+
+from agent.ports.clock import Clock
+from agent.ports.jobs import Jobs
+from agent.ports.memory import Notes, OutboxStore, RunJournal, SlotJournal
+from agent.ports.processes import CancelFlag, OutputSink, Payloads, ProcessEnd, Processes, ProcessSpec, Redact
+from agent.ports.stages import Gate, PauseState, Runner
+from agent.ports.supabase import BeatCall, ClaimCall, HelloCall, MirrorCall, ReportCall, WakeUps
+
+__all__ = [
+    "BeatCall",
+    "CancelFlag",
+    "ClaimCall",
+    "Clock",
+    "Gate",
+    "HelloCall",
+    "Jobs",
+    "MirrorCall",
+    "Notes",
+    "OutboxStore",
+    "OutputSink",
+    "PauseState",
+    "Payloads",
+    "ProcessEnd",
+    "ProcessSpec",
+    "Processes",
+    "Redact",
+    "ReportCall",
+    "RunJournal",
+    "Runner",
+    "SlotJournal",
+    "WakeUps",
+]
