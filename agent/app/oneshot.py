@@ -20,6 +20,7 @@ from agent.model import Json, Outcome, Request, Run, Trigger
 from agent.ports import OutputSink
 from agent.run.cancel import CancelSwitch
 from agent.run.executor import Edges, Executor
+from agent.run.live import Redacting
 from agent.run.redact import Redactor
 
 
@@ -39,11 +40,12 @@ async def execute_here(
     clock = SystemClock()
     journal = await Journal.open(state.database, clock, mend=False)
     try:
+        redactor = Redactor(config.secrets)
         executor = Executor(
             Edges(clock=clock, processes=GroupProcesses(), journal=journal, payloads=PayloadFiles(state.payloads)),
-            Redactor(config.secrets),
+            redactor,
             home_of(config, config.agent_id or "exec", environ),
-            live=live,
+            live=lambda _: Redacting(live, redactor),
         )
         asked = Request(id=uuid4(), job_id=job.id, claims=0, attempts=1, max_attempts=1, payload=payload)
         request = asked if payload is not None else None

@@ -7,7 +7,16 @@ Errors: those of `agent.errors` only, as each docstring names them.
 from agent.ports.clock import Clock
 from agent.ports.jobs import Jobs
 from agent.ports.memory import Notes, OutboxStore, RunJournal, SlotJournal
-from agent.ports.processes import CancelFlag, OutputSink, Payloads, ProcessEnd, Processes, ProcessSpec, Redact
+from agent.ports.processes import (
+    CancelFlag,
+    LiveSink,
+    OutputSink,
+    Payloads,
+    ProcessEnd,
+    Processes,
+    ProcessSpec,
+    Redact,
+)
 from agent.ports.stages import Gate, PauseState, Runner
 from agent.ports.supabase import BeatCall, ClaimCall, HelloCall, MirrorCall, ReportCall, WakeUps
 
@@ -19,6 +28,7 @@ __all__ = [
     "Gate",
     "HelloCall",
     "Jobs",
+    "LiveSink",
     "MirrorCall",
     "Notes",
     "OutboxStore",

@@ -46,6 +46,14 @@ class OutputSink(Protocol):
         ...
 
 
+class LiveSink(OutputSink, Protocol):
+    """Shows one run's output to whoever watches while it runs. Takes it as it is: hiding secrets is its own part."""
+
+    def close(self) -> None:
+        """The run has ended and nothing more comes; its report is committed after this. Must not block or raise."""
+        ...
+
+
 class Processes(Protocol):
     """Starts processes in a group of their own and ends the whole group."""
 

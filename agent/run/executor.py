@@ -6,6 +6,7 @@ Knows neither slots nor schedules (slots.py), nor how processes are started or j
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -14,7 +15,7 @@ import structlog
 
 from agent.errors import StateError
 from agent.model import Outcome, PlannedRun, Reason, Report, Run, RunStatus
-from agent.ports import CancelFlag, Clock, OutputSink, Payloads, ProcessEnd, Processes, RunJournal
+from agent.ports import CancelFlag, Clock, LiveSink, Payloads, ProcessEnd, Processes, RunJournal
 from agent.run import reports
 from agent.run.ending import ending, stopped
 from agent.run.launch import Home, payload_of, process_spec, refusal
@@ -23,6 +24,9 @@ from agent.run.output import Capture
 from agent.run.recorder import Recorder
 from agent.run.redact import Redactor
 from agent.run.retry import Rng, retry_in
+
+Live = Callable[[Run], LiveSink]
+"""Opens what shows the output of a run that begins."""
 
 log = structlog.get_logger()
 
@@ -38,7 +42,7 @@ class Edges:
 
 
 class Executor:
-    """Executes runs, any number at a time. `live` sees all output as it comes, redacted."""
+    """Executes runs, any number at a time. What `live` opens sees all output of its run as it comes, unredacted."""
 
     def __init__(
         self,
@@ -46,7 +50,7 @@ class Executor:
         redactor: Redactor,
         home: Home,
         *,
-        live: OutputSink | None = None,
+        live: Live | None = None,
         rng: Rng = random.random,
     ) -> None:
         self._clock = edges.clock
@@ -123,7 +127,7 @@ class Executor:
 
     async def _process(self, run: Run, capture: Capture, cancel: CancelFlag) -> ProcessEnd:
         """The process and the payload file around it."""
-        tee = Tee(capture, self._live, self._redactor) if self._live else None
+        tee = Tee(capture, self._live(run)) if self._live else None
         payload = payload_of(run)
         if cancel.reason:
             return ProcessEnd(exit_code=None, cancelled=True)

@@ -17,6 +17,7 @@ from agent.run import reports
 from agent.run.cancel import CancelSwitch
 from agent.run.executor import Edges, Executor
 from agent.run.launch import Home
+from agent.run.live import Redacting
 from agent.run.redact import Redactor
 from agent.run.slots import Slots
 from tests.support.fake_runs import FakeJobs, FakeJournal, FakePayloads, a_job, a_request, a_run
@@ -76,7 +77,7 @@ class Box:
             Edges(clock=WallClock(), processes=GroupProcesses(), journal=self.journal, payloads=self.payloads),
             self.redactor,
             Home(project="home-lab", agent_id="mac-mini", base_env=base_env, workdir=str(folder)),
-            live=self.screen,
+            live=lambda _: Redacting(self.screen, self.redactor),
             rng=lambda: 0.5,
         )
 
