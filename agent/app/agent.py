@@ -184,6 +184,7 @@ class Agent:
                 "hostname": socket.gethostname(),
                 "platform": platform.platform(),
                 "python": platform.python_version(),
+                "tags": sorted(self._config.agent_tags),
             },
         )
 

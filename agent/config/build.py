@@ -24,7 +24,7 @@ from agent.config.resolve import Resolution
 from agent.config.schema import Defaults, JobSpec, Retry, Settings, Supabase
 from agent.config.tree import Node, Path, dotted
 from agent.errors import Problem
-from agent.model import CatchUp, Command, Job, Overlap, Schedule, ScheduleKind
+from agent.model import CatchUp, Command, Job, Overlap, Placement, Schedule, ScheduleKind, WhenOffline
 from agent.model import Retry as RetryRule
 
 _LONGEST_INSTRUCTIONS = 8192
@@ -59,16 +59,16 @@ class Builder:
         """The finished configuration. The settings must be free of faults."""
         settings, agent = self.settings, self.settings.agent
         jobs = tuple(self._job(job_id, spec) for job_id, spec in settings.jobs.items())
-        if not jobs:
-            self._warn(("jobs",), "there are no jobs yet")
+        self._doubt(jobs)
         supabase = self._supabase(settings.supabase) if settings.supabase else None
         return Config(
             project=settings.project,
             agent_id=agent.id if agent else None,
             agent_name=agent.name if agent else None,
+            agent_tags=frozenset(agent.tags if agent else ()),
             supabase=supabase,
             sync=SyncSettings(mirror_every_s=settings.sync.mirror_every, poll_every_s=settings.sync.poll_every),
-            limits=LimitSettings(concurrency=settings.limits.concurrency),
+            limits=LimitSettings(concurrency=settings.limits.concurrency, tags=settings.limits.tags),
             drain_timeout_s=settings.drain_timeout,
             accept=frozenset(settings.accept),
             jobs=jobs,
@@ -100,11 +100,31 @@ class Builder:
             retry=_retry(spec, defaults),
             catch_up=CatchUp(_first(spec.catch_up, defaults.catch_up)),
             catch_up_window_s=_first(spec.catch_up_window, defaults.catch_up_window),
+            jitter_s=_first(spec.jitter, defaults.jitter),
+            concurrency=spec.concurrency,
+            placement=Placement(_first(spec.placement, defaults.placement)),
+            when_offline=WhenOffline(_first(spec.when_offline, WhenOffline.MISS)),
+            runs_on=frozenset(spec.runs_on.tags if spec.runs_on else ()),
             payload_schema=spec.payload,
             tags=tuple(spec.tags),
             output_limit=_first(own_output, self.settings.limits.output),
             line=self.tree.line_of(path),
         )
+
+    def _doubt(self, jobs: tuple[Job, ...]) -> None:
+        """Warn about what cannot be meant so."""
+        if not jobs:
+            self._warn(("jobs",), "there are no jobs yet")
+        used = {tag for job in jobs for tag in job.tags}
+        for tag in self.settings.limits.tags:
+            if tag not in used:
+                self._warn(("limits", "tags", tag), "limits nothing: no job has this tag")
+        for job in jobs:
+            every_s = job.schedule.every_s if job.schedule else None
+            if every_s is not None and job.jitter_s >= every_s:
+                of_job = self.settings.jobs[job.id].jitter is not None
+                where: Path = ("jobs", job.id, "jitter" if of_job else "every")
+                self._warn(where, "the jitter is as long as the period: runs may come in one another's turn")
 
     def _schedule(self, path: Path, spec: JobSpec) -> Schedule | None:
         zone = _first(spec.timezone, self.settings.defaults.timezone, self.around.timezone)
@@ -187,6 +207,7 @@ def _retry(spec: JobSpec, defaults: Defaults) -> RetryRule:
     return RetryRule(
         max_attempts=_first(own.max_attempts, common.max_attempts, rule.max_attempts),
         on=frozenset(reasons),
+        exit_codes=frozenset(_first(own.exit_codes, common.exit_codes, rule.exit_codes)),
         base_s=_first(own.base, common.base, rule.base_s),
         cap_s=_first(own.cap, common.cap, rule.cap_s),
     )

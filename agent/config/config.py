@@ -88,7 +88,10 @@ class Config:
         """Names of the sections that differ in `newer` and are read only at the start of the agent."""
         pairs = {
             "project": (self.project, newer.project),
-            "agent": ((self.agent_id, self.agent_name), (newer.agent_id, newer.agent_name)),
+            "agent": (
+                (self.agent_id, self.agent_name, self.agent_tags),
+                (newer.agent_id, newer.agent_name, newer.agent_tags),
+            ),
             "supabase": (self.supabase, newer.supabase),
             "sync": (self.sync, newer.sync),
             "drain_timeout": (self.drain_timeout_s, newer.drain_timeout_s),

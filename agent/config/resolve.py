@@ -85,7 +85,7 @@ def _scalar(text: str, path: Path, lookup: Lookup, into: Resolution) -> str | No
 def _as_written(path: Path) -> bool:
     """A scalar `run:` is a fault, and its message shows it: nothing is filled in there."""
     job_key = path[2:3] if path[:1] == ("jobs",) else path[:1]
-    in_agent = path[:1] == ("agent",) and path[1:] == ("name",)
+    in_agent = path[:2] in (("agent", "name"), ("agent", "tags"))
     return bool(_AS_WRITTEN & set(job_key)) or in_agent or (job_key == ("run",) and len(path) == 3)  # noqa: PLR2004  # ("jobs", id, "run")
 
 

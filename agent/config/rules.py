@@ -10,19 +10,24 @@ from collections.abc import Iterator
 from agent.config.faults import ALSO_CALLED
 from agent.config.payload import schema_faults
 from agent.config.tree import Node, Path
+from agent.model import Retry
 
 _TIMES = ("schedule", "every", "at")
 _COMMANDS = ("run", "shell")
+_ONE_AT_A_TIME = ("skip", "cancel_previous")
 _MEANT_AS_COMMAND = {"http", *(name for name, key in ALSO_CALLED.items() if "shell" in key)}
 
 
 def rule_faults(tree: Node) -> Iterator[tuple[Path, str]]:
     """(path, message) of every rule that is broken."""
     yield from _supabase(tree.child("supabase"))
-    jobs = tree.child("jobs")
+    jobs, defaults = tree.child("jobs"), tree.child("defaults")
+    if defaults is not None and (codes := _exit_codes(defaults)) is not None:
+        yield from _unused_exit_codes(codes, _reasons(defaults), ("defaults", "retry", "exit_codes"))
     for job_id, entry in ((jobs.entries if jobs else None) or {}).items():
         if entry.node.entries is not None:
             yield from _job(entry.node, ("jobs", job_id))
+            yield from _with_defaults(entry.node, defaults, ("jobs", job_id))
 
 
 def _job(job: Node, path: Path) -> Iterator[tuple[Path, str]]:
@@ -38,6 +43,47 @@ def _job(job: Node, path: Path) -> Iterator[tuple[Path, str]]:
     if payload is not None and payload.entries is not None:
         for below, message in schema_faults(payload.json()):
             yield (*path, "payload", *below), message
+
+
+def _with_defaults(job: Node, defaults: Node | None, path: Path) -> Iterator[tuple[Path, str]]:
+    """What a job says that means nothing beside another key, its own or the one of the defaults."""
+    overlap = _word(job, defaults, "overlap", "skip")
+    concurrency = _text(job.child("concurrency"))
+    if concurrency not in (None, "1") and overlap in _ONE_AT_A_TIME:
+        instead = "write `overlap: allow`, or `queue` for more to wait, or drop it"
+        yield (
+            (*path, "concurrency"),
+            f"has no effect with `overlap: {overlap}`, which never runs two at once; {instead}",
+        )
+    if _present(job, ("when_offline",)) and _word(job, defaults, "placement", "mine") == "mine":
+        yield (*path, "when_offline"), "concerns shared jobs alone; add `placement: any`, or drop it"
+    if (codes := _exit_codes(job)) is not None:
+        reasons = _reasons(job) or (_reasons(defaults) if defaults is not None else None)
+        yield from _unused_exit_codes(codes, reasons, (*path, "retry", "exit_codes"))
+
+
+def _unused_exit_codes(codes: Node, reasons: Node | None, path: Path) -> Iterator[tuple[Path, str]]:
+    named = [item.text for item in reasons.items or ()] if reasons is not None else list(Retry().on)
+    if codes.items and "exit_code" not in named and not any("$" in (word or "") for word in named):
+        yield path, "has no effect: `on` does not name `exit_code`; add it there, or drop this"
+
+
+def _exit_codes(node: Node) -> Node | None:
+    return node.at(("retry", "exit_codes"))
+
+
+def _reasons(node: Node) -> Node | None:
+    return node.at(("retry", "on"))
+
+
+def _word(job: Node, defaults: Node | None, key: str, otherwise: str) -> str:
+    """The word in force, as written: the job's, else the defaults', else the built-in one."""
+    common = defaults.child(key) if defaults is not None else None
+    return _text(job.child(key)) or _text(common) or otherwise
+
+
+def _text(node: Node | None) -> str | None:
+    return None if node is None or node.null else node.text
 
 
 def _supabase(supabase: Node | None) -> Iterator[tuple[Path, str]]:

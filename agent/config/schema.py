@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
 from agent.config.fields import (
     Argv,
@@ -29,38 +29,24 @@ from agent.config.fields import (
     Word,
     Zone,
 )
-from agent.model import CatchUp, Json, Overlap, Reason
+from agent.config.part import Part, option
+from agent.model import CatchUp, Overlap, Placement, Reason, WhenOffline
 
 RETRY_REASONS = (Reason.EXIT_CODE, Reason.TIMEOUT, Reason.SIGNAL, Reason.SPAWN_FAILED, Reason.LOST)
 
 _OVERLAPS = tuple(each.value for each in Overlap)
 _CATCH_UPS = tuple(each.value for each in CatchUp)
+_PLACEMENTS = tuple(each.value for each in Placement)
 
 Period = Annotated[float, Duration("1s")]
 Timeout = Annotated[float, Duration("100ms", "30d")]
 Grace = Annotated[float, Duration("0s", "10m")]
 Window = Annotated[float, Duration("0s", "31d")]
 Output = Annotated[int, Size(1024, 1024 * 1024)]
+Jitter = Annotated[float, Duration("0s", "1d")]
+Tag = Annotated[str, Line(50)]
+AtOnce = Annotated[int, Field(ge=1, le=256)]
 Env = dict[Annotated[str, VariableName()], Annotated[str, VariableValue()]]
-
-
-class Part(BaseModel):
-    """A mapping of the YAML: unknown keys are faults, and faults never show values."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _nothing_written(cls, data: Any) -> Any:
-        """A key with nothing behind it counts as not written."""
-        if not isinstance(data, dict):
-            return data
-        return {name: value for name, value in data.items() if value is not None or name not in cls.model_fields}
-
-
-def option(description: str, *, example: Json, default: Any = None) -> Any:
-    """An optional key. `default` is written as in the YAML; None: nothing."""
-    return Field(default=default, description=description, examples=[example])
 
 
 class Agent(Part):
@@ -71,6 +57,7 @@ class Agent(Part):
         example="mac-mini",
     )
     name: Annotated[str, Line(100)] | None = option("Name for people. Default: the id.", example="Mac mini, cellar")
+    tags: list[Tag] = option("What this machine can do or has: see `runs_on`.", default=[], example=["gpu", "cellar"])
 
 
 class Supabase(Part):
@@ -107,8 +94,9 @@ class Sync(Part):
 class Limits(Part):
     """What the agent allows itself."""
 
-    concurrency: Annotated[int, Field(ge=1, le=256)] = option(
-        "How many runs at the same time, over all jobs.", default=4, example=4
+    concurrency: AtOnce = option("How many runs at the same time, over all jobs.", default=4, example=4)
+    tags: dict[Tag, AtOnce] = option(
+        "How many runs at the same time of jobs that have this tag.", default={}, example={"media": 1}
     )
     output: Output = option(
         "How much is kept of each of stdout and stderr, half from the beginning and half from the end.",
@@ -138,6 +126,9 @@ class Retry(Part):
     on: list[Annotated[str, Word(tuple(each.value for each in RETRY_REASONS))]] | None = option(
         "After which failures. Default: `[exit_code, timeout]`.", example=["exit_code", "timeout"]
     )
+    exit_codes: list[Annotated[int, Field(ge=1, le=255)]] | None = option(
+        "Of the failures by `exit_code`, only those with one of these codes. Default: any code.", example=[75, 111]
+    )
     base: Annotated[float, Duration("0s", "1d")] | None = option("First wait. Default: `30s`.", example="30s")
     cap: Annotated[float, Duration("0s", "7d")] | None = option("Longest wait. Default: `1h`.", example="1h")
 
@@ -157,6 +148,18 @@ class Defaults(Part):
         "Which slots missed while asleep, off or busy are run afterwards.", default="last", example="last"
     )
     catch_up_window: Window = option("How old a missed slot may be to be caught up.", default="24h", example="24h")
+    jitter: Jitter = option(
+        "Slots run up to so much later, so that not everything happens at once. How much is always the same for the "
+        "same agent, job and slot.",
+        default="0s",
+        example="5m",
+    )
+    placement: Annotated[str, Word(_PLACEMENTS)] = option(
+        "Who runs a job that several agents of the project have in their files. `mine`: one agent alone, a second one "
+        "is refused. `any`: each slot and each request runs on exactly one of them, whichever takes it first.",
+        default="mine",
+        example="any",
+    )
     retry: Retry | None = option("Retries.", example={"max_attempts": 2})
     dst: Dst | None = option("Clock changes.", example={"gap": "skip"})
     env: Env = option(
@@ -173,6 +176,12 @@ class JobLimits(Part):
     """What one job is allowed."""
 
     output: Output | None = option("See `limits.output`, which is the default.", example="256KiB")
+
+
+class RunsOn(Part):
+    """Which agents run a job. The others leave it alone, as if it were not in their files."""
+
+    tags: list[Tag] = option("Every one of these must be among `agent.tags`.", default=[], example=["gpu"])
 
 
 class JobSpec(Part):
@@ -208,13 +217,26 @@ class JobSpec(Part):
     overlap: Annotated[str, Word(_OVERLAPS)] | None = option("See `defaults.overlap`.", example="queue")
     catch_up: Annotated[str, Word(_CATCH_UPS)] | None = option("See `defaults.catch_up`.", example="none")
     catch_up_window: Window | None = option("See `defaults.catch_up_window`.", example="6h")
+    jitter: Jitter | None = option("See `defaults.jitter`.", example="5m")
+    concurrency: AtOnce | None = option(
+        "How many runs of this job at the same time; for `overlap: queue` and `allow`. Default: one with `queue`, as "
+        "many as there is room for with `allow`.",
+        example=2,
+    )
+    placement: Annotated[str, Word(_PLACEMENTS)] | None = option("See `defaults.placement`.", example="any")
+    when_offline: Annotated[str, Word(tuple(each.value for each in WhenOffline))] | None = option(
+        "What a slot of a job with `placement: any` does while Supabase cannot be asked who runs it. Default: `miss`, "
+        "it is missed and caught up. `run`: it runs, perhaps on several agents.",
+        example="run",
+    )
+    runs_on: RunsOn | None = option("Which agents run it.", example={"tags": ["gpu"]})
     retry: Retry | None = option("See `defaults.retry`; key by key.", example={"max_attempts": 3})
     payload: dict[str, Any] | None = option(
         "JSON Schema (2020-12) of what a request may send along, as `CRONMIRROR_PAYLOAD` (a file) and stdin. "
         "Without it the job takes no payload. Nothing is filled in here.",
         example={"type": "object", "properties": {"width": {"type": "integer", "minimum": 1}}},
     )
-    tags: list[Annotated[str, Line(50)]] = option("For finding jobs in a page.", default=[], example=["media"])
+    tags: list[Tag] = option("For finding jobs in a page, and for `limits.tags`.", default=[], example=["media"])
     limits: JobLimits | None = option("What this job is allowed.", example={"output": "256KiB"})
 
 

@@ -125,6 +125,7 @@ class MirrorRow(Value):
     timeout_s: float | None = None
     overlap: str | None = None
     retry: Mapping[str, Json] | None = None
+    placement: str = "mine"
 
 
 @dataclass(frozen=True, kw_only=True)

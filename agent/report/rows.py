@@ -32,9 +32,11 @@ def row_of(job: Job, next_run_at: datetime | None) -> MirrorRow:
         accepts=job.payload_schema,
         timeout_s=job.timeout_s,
         overlap=job.overlap.value,
+        placement=job.placement.value,
         retry={
             "max_attempts": retry.max_attempts,
             "on": sorted(retry.on),
+            "exit_codes": sorted(retry.exit_codes),
             "base_s": retry.base_s,
             "cap_s": retry.cap_s,
         },

@@ -29,6 +29,13 @@ def retry_in(run: Run, outcome: Outcome, rng: Rng) -> float | None:
     retry = run.job.retry
     if run.trigger is Trigger.EXEC or outcome.reason is None or outcome.reason is Reason.CANCELLED:
         return None
-    if outcome.reason not in retry.on or run.attempt >= min(run.max_attempts, retry.max_attempts):
+    if not _asked_for(retry, outcome) or run.attempt >= min(run.max_attempts, retry.max_attempts):
         return None
     return delay(retry, run.attempt, rng)
+
+
+def _asked_for(retry: Retry, outcome: Outcome) -> bool:
+    """Whether the job's `retry` names this kind of failure."""
+    if outcome.reason is Reason.EXIT_CODE and retry.exit_codes and outcome.exit_code not in retry.exit_codes:
+        return False
+    return outcome.reason in retry.on

@@ -30,12 +30,14 @@ def test_every_key_is_described_with_an_example():
 
 @pytest.mark.parametrize(("section", "model"), [("", Settings), ("defaults", Defaults), ("jobs", JobSpec)])
 def test_every_example_is_accepted(section, model):
+    beside = {"concurrency": {"overlap": "allow"}, "when_offline": {"placement": "any"}}
     for name, field in model.model_fields.items():
         document: dict = {"project": "p", "supabase": {"url": "https://a.co"}, "jobs": {"j": {"run": ["x"]}}}
         home = {"": document, "defaults": document.setdefault("defaults", {}), "jobs": document["jobs"]["j"]}[section]
         if name == "shell":
             home.pop("run")
         home[name] = field.examples[0]
+        home |= beside.get(name, {})
         document.pop("env_file", None)
         config_of(yaml.safe_dump(document), STATS_KEY="x")
 

@@ -11,7 +11,7 @@ import pytest
 
 from agent.adapters.files import bundled
 from agent.config.config import SupabaseSettings, url_fault
-from agent.model import CatchUp, Overlap, Retry, ScheduleKind
+from agent.model import CatchUp, Overlap, Placement, Retry, ScheduleKind, WhenOffline
 from tests.support.config_texts import config_of, job_of, job_problems, problems_of
 
 JWT = "x.{}.y"
@@ -111,6 +111,34 @@ def test_defaults_hold_for_jobs_that_do_not_say_otherwise():
     assert second.retry == Retry(max_attempts=5, on=frozenset({"lost"}), base_s=1, cap_s=120)
     assert (second.schedule.timezone, second.schedule.dst_gap, second.schedule.dst_fold) == ("UTC", "skip", "twice")
     assert (second.command.env, second.command.workdir) == ({"A": "1", "B": "3"}, "/y/z")
+
+
+def test_a_fleet_is_described_by_tags_placement_and_limits():
+    config = config_of(
+        """
+        project: p
+        agent: {tags: [gpu, "${X}"]}
+        limits: {tags: {media: 1}}
+        defaults: {placement: any, jitter: 5m, retry: {exit_codes: [75]}}
+        jobs:
+          a: {run: [a], when_offline: run, runs_on: {tags: [gpu]}, overlap: allow, concurrency: 2, tags: [media]}
+          b: {run: [a], placement: mine, jitter: 0s, retry: {exit_codes: [], on: [timeout]}}
+        """
+    )
+    a, b = config.jobs
+    assert (config.agent_tags, config.limits.tags, config.warnings) == ({"gpu", "${X}"}, {"media": 1}, ())
+    assert (a.placement, a.when_offline, a.runs_on) == (Placement.ANY, WhenOffline.RUN, {"gpu"})
+    assert (a.jitter_s, a.concurrency, a.retry.exit_codes) == (300, 2, {75})
+    assert (b.placement, b.when_offline, b.runs_on) == (Placement.MINE, WhenOffline.MISS, frozenset())
+    assert (b.jitter_s, b.concurrency, b.retry.exit_codes) == (0, None, frozenset())
+
+
+def test_what_cannot_be_meant_is_a_warning():
+    text = "project: p\nlimits: {tags: {medai: 1}}\ndefaults: {jitter: 1m}\njobs: {j: {run: [a], every: 20s}}"
+    assert [str(each) for each in config_of(text).warnings] == [
+        "config.yaml:2: limits.tags.medai: limits nothing: no job has this tag",
+        "config.yaml:4: jobs.j.every: the jitter is as long as the period: runs may come in one another's turn",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from datetime import timedelta
 from structlog.testing import capture_logs
 
 from agent.errors import Refused, Superseded, Unreachable
-from agent.model import HelloReply, Retry, Schedule, ScheduleKind
+from agent.model import HelloReply, Placement, Retry, Schedule, ScheduleKind
 from agent.report.link import Link
 from agent.report.mirror import Mirror
 from agent.report.rows import CHUNK_BYTES, CHUNK_ROWS, chunks, row_of
@@ -74,11 +74,19 @@ async def test_a_row_says_what_a_page_needs() -> None:
         instructions="restic backup",
         tags=("x",),
         payload_schema={"type": "object"},
-        retry=Retry(max_attempts=3, on=frozenset({"timeout", "exit_code"})),
+        retry=Retry(max_attempts=3, on=frozenset({"timeout", "exit_code"}), exit_codes=frozenset({111, 75})),
+        placement=Placement.ANY,
     )
     row = row_of(job, None)
     assert (row.schedule_kind, row.schedule_expr, row.tz) == ("cron", "0 * * * *", "Europe/Berlin")
-    assert row.retry == {"max_attempts": 3, "on": ["exit_code", "timeout"], "base_s": 30.0, "cap_s": 3600.0}
+    assert row.retry == {
+        "max_attempts": 3,
+        "on": ["exit_code", "timeout"],
+        "exit_codes": [75, 111],
+        "base_s": 30.0,
+        "cap_s": 3600.0,
+    }
+    assert row.placement == "any"
     assert (row.accepts, row.overlap, row.timeout_s, row.tags) == ({"type": "object"}, "skip", 600.0, ("x",))
 
 

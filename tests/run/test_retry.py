@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -63,6 +64,14 @@ def test_a_lost_or_shut_down_run_is_tried_again_where_the_job_says_so():
     job = a_job(retry=Retry(max_attempts=2, on=frozenset({"lost", "shutdown"})))
     for reason in (Reason.LOST, Reason.SHUTDOWN):
         assert retry_in(a_run(job), ended(reason), lambda: 0.5) == 15.0
+
+
+def test_where_exit_codes_are_named_only_these_are_tried_again():
+    job = a_job(retry=Retry(max_attempts=2, exit_codes=frozenset({75, 111})))
+    for code, again in ((75, True), (111, True), (1, False), (None, False)):
+        outcome = replace(ended(Reason.EXIT_CODE), exit_code=code)
+        assert (retry_in(a_run(job), outcome, lambda: 0.5) is not None) is again, code
+    assert retry_in(a_run(job), ended(Reason.TIMEOUT), lambda: 0.5) is not None
 
 
 def test_what_a_person_cancelled_stays_cancelled():

@@ -86,7 +86,7 @@ def mirror_row(row: MirrorRow) -> dict[str, Json]:
         "timeout_s": row.timeout_s,
         "overlap": row.overlap,
         "retry": None if row.retry is None else dict(row.retry),
-        "placement": "mine",
+        "placement": row.placement,
     }
 
 

@@ -1,0 +1,28 @@
+"""What every mapping of the YAML is made of: a model that refuses unknown keys, and how a key is declared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from agent.model import Json
+
+
+class Part(BaseModel):
+    """A mapping of the YAML: unknown keys are faults, and faults never show values."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_written(cls, data: Any) -> Any:
+        """A key with nothing behind it counts as not written."""
+        if not isinstance(data, dict):
+            return data
+        return {name: value for name, value in data.items() if value is not None or name not in cls.model_fields}
+
+
+def option(description: str, *, example: Json, default: Any = None) -> Any:
+    """An optional key. `default` is written as in the YAML; None: nothing."""
+    return Field(default=default, description=description, examples=[example])
