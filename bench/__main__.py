@@ -1,32 +1,91 @@
-"""`python -m bench [pickup|start]…`: measure, print, and keep the figures in bench/results.json."""
+"""`python -m bench [MEASURE…] [--quick | --full] [--count N]`: measure, print, keep the figures in bench/results.json.
+
+Without names everything is measured. `--quick` shows that the programs work; its figures mean nothing and are not kept.
+"""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
 import platform
+import signal
 import sys
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from agent.app.logs import configure
-from bench import pickup, start
+from bench import drain, pickup, start
+from bench.figures import Effort
 
 RESULTS = Path(__file__).parent / "results.json"
-MEASURES = {"pickup": pickup.measure, "start": start.measure}
+INTERRUPTED = 130
+
+MEASURES: dict[str, Callable[[Effort], Awaitable[dict[str, Any]]]] = {
+    "pickup": pickup.measure,
+    "drain": drain.measure,
+    "start": start.measure,
+}
 
 
-def main() -> None:
-    """Measure what was named, everything when nothing was."""
-    configure(level="warning", style="console")
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    results["machine"] = {"cpus": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()}
-    for name in sys.argv[1:] or MEASURES:
+def main() -> int:
+    """Measure what was named, everything when nothing was. The exit code."""
+    wishes = _arguments()
+    configure(level="error", style="console")
+    effort = Effort(quick=wishes.quick, full=wishes.full, count=wishes.count)
+    for name in wishes.measures or MEASURES:
         print(f"── {name}", flush=True)
-        results[name] = asyncio.run(MEASURES[name]())
-        print(json.dumps(results[name], indent=2), flush=True)
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+        began = time.monotonic()
+        try:
+            measured = asyncio.run(_interruptible(MEASURES[name](effort)))
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            print(f"{name}: interrupted; what it started has been ended", flush=True)
+            return INTERRUPTED
+        measured["measured"] = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **machine()}
+        measured["measured"]["took_s"] = round(time.monotonic() - began)
+        print(json.dumps(measured, indent=2), flush=True)
+        if not effort.quick and effort.count is None:
+            keep(name, measured)
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("measures", nargs="*", metavar="MEASURE", help=f"one of {', '.join(MEASURES)}")
+    parser.add_argument("--quick", action="store_true", help="small numbers, one rotation; not kept")
+    parser.add_argument("--full", action="store_true", help="what takes long, too")
+    parser.add_argument("--count", type=int, help="how many requests or jobs; not kept")
+    wishes = parser.parse_args()
+    if unknown := [name for name in wishes.measures if name not in MEASURES]:
+        parser.error(f"no such measure: {', '.join(unknown)}; there are {', '.join(MEASURES)}")
+    return wishes
+
+
+async def _interruptible(work: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+    """TERM ends a measure as Ctrl-C does: by cancelling it, so that it ends what it started."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await work
+
+
+def machine() -> dict[str, Any]:
+    """Where the figures come from."""
+    return {"cpus": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()}
+
+
+def keep(name: str, measured: dict[str, Any]) -> None:
+    """Replace one measure in results.json; the others stay."""
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results[name] = measured
+    fresh = RESULTS.with_suffix(".new")
+    fresh.write_text(json.dumps(results, indent=2) + "\n")
+    fresh.replace(RESULTS)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

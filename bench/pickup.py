@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.cli.demo.world import World
+from bench.figures import Effort
 
 REQUESTS = 200
 PAUSE_S = 0.05
@@ -17,7 +18,7 @@ PAUSE_S = 0.05
 WAIT_S = 20.0
 
 
-async def measure() -> dict[str, Any]:
+async def measure(_: Effort) -> dict[str, Any]:
     """`{"claimed": {"p50_ms","p95_ms"}, "written": …, "requests": n}`, from the database's own timestamps."""
     with tempfile.TemporaryDirectory(prefix="cronmirror-bench-") as folder:
         async with World(Path(folder) / "demo", port=None, say=lambda _: None) as world:

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.figures import Effort
+
 ROOT = Path(__file__).parents[1]
 LIMIT_S = 600
 
 
-async def measure() -> dict[str, Any]:
+async def measure(_: Effort) -> dict[str, Any]:
     """Seconds of `make install`, of the first `demo --once` and of the second."""
     return await asyncio.to_thread(_measure)
 

@@ -1,0 +1,132 @@
+"""Throughput: how fast queued processes that do nothing are run and their ends recorded, against others and two floors.
+
+Everybody gets a full queue first and is started then; the rate counts from the first claim to the last recorded end, by
+the database's clock. Who ends last has to have written everything down.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench import children
+from bench.figures import Effort, Figures, ratio, rotate
+from bench.ground import Agent, Ground, Project, until
+from bench.programs import NOOP
+from bench.rivals import procrastinate_queue, queue_floor
+
+COUNT, QUICK_COUNT = 5_000, 200
+CONCURRENCY = 16
+BATCHES = (1, 32)
+"""Of the queue's floor: the better one counts."""
+LIMIT_S = 600.0
+JOBS = f"limits: {{concurrency: {CONCURRENCY}}}\njobs:\n  noop: {{run: ['{NOOP[0]}'], overlap: allow}}\n"
+
+QUEUE = """
+insert into cron_run_requests (project_id, job_id, requested_by, status)
+select %s, 'noop', 'ui', 'queued' from generate_series(1, %s)
+"""
+BEGUN = "select exists (select 1 from cron_run_requests where project_id = %s and status <> 'queued') as yes"
+LEFT = (
+    "select exists (select 1 from cron_run_requests where project_id = %s and status in ('queued', 'running')) as yes"
+)
+RATE = """
+select count(*) / extract(epoch from max(completed_at) - min(picked_up_at))::float8 as per_s,
+       count(*) filter (where status = 'done') as done, sum(claims)::int as claims
+from cron_run_requests where project_id = %s
+"""
+RUNS = "select count(*) as runs, count(distinct request_id) as requests from cron_runs where project_id = %s"
+
+
+async def measure(effort: Effort) -> dict[str, Any]:
+    """`{ours, procrastinate, queue_floor, spawn_floor: {per_s…}}`, ratios, and where the processor's time went."""
+    count = effort.choose(COUNT, QUICK_COUNT)
+    async with Ground() as ground:
+        rival, floor = await ground.database("bench_procrastinate"), await ground.database("bench_queue")
+        measured = await rotate(
+            {
+                "ours": lambda: ours(ground, count),
+                "procrastinate": lambda: procrastinate(rival, count),
+                "queue_floor": lambda: queue(floor, count),
+                "spawn_floor": lambda: spawn(count),
+            },
+            effort.rotations,
+        )
+    rates = {name: figures["per_s"] for name, figures in measured.items()}
+    return {
+        "requests": count,
+        "ours_to_spawn_floor": ratio(rates["ours"], rates["spawn_floor"]),
+        "ours_to_queue_floor": ratio(rates["ours"], rates["queue_floor"]),
+        "ours_to_procrastinate": ratio(rates["ours"], rates["procrastinate"]),
+        **measured,
+    }
+
+
+async def ours(ground: Ground, count: int) -> Figures:
+    """One agent process against the whole stack."""
+    project = await ground.project()
+    return await drained(project, [await project.agent(JOBS)], count)
+
+
+async def drained(project: Project, agents: list[Agent], count: int) -> Figures:
+    """Queue, start the agents, wait for the end. `cpu_…_ms`: processor time for each request, by whose it was."""
+    ground = project.ground
+    await ground.sql(QUEUE, project.id, count)
+
+    async def begun() -> bool:
+        for agent in agents:
+            agent.check()
+        return bool((await ground.sql(BEGUN, project.id))[0]["yes"])
+
+    async def done() -> bool:
+        for agent in agents:
+            agent.check()
+        return not (await ground.sql(LEFT, project.id))[0]["yes"]
+
+    try:
+        for agent in agents:
+            await agent.start()
+        pids = {agent.folder.name: agent.pid for agent in agents}
+        await until(begun)
+        before = ground.cpu(pids)
+        await until(done, timeout_s=LIMIT_S, every_s=0.1)
+        after = ground.cpu(pids)
+        await until(lambda: _recorded(project, count))
+    finally:
+        for agent in agents:
+            await agent.stop()
+    (row,) = await ground.sql(RATE, project.id)
+    if (row["done"], row["claims"]) != (count, count):
+        raise RuntimeError(f"{count} requests, but {row['done']} done and {row['claims']} claims")
+    spent = {name: (after[name] - before[name]) * 1000 / count for name in after}
+    mine = sum(spent.pop(name) for name in pids)
+    return {"per_s": row["per_s"], "cpu_agent_ms": mine, **{f"cpu_{name}_ms": each for name, each in spent.items()}}
+
+
+async def _recorded(project: Project, count: int) -> bool:
+    """Whether every request has its run. RuntimeError when one has two."""
+    (row,) = await project.ground.sql(RUNS, project.id)
+    if row["runs"] > row["requests"]:
+        raise RuntimeError(f"{row['runs']} runs of {row['requests']} requests: something ran twice")
+    return bool(row["runs"] == count)
+
+
+async def procrastinate(dsn: str, count: int) -> Figures:
+    """Its own worker, in its own database of the same cluster."""
+    await procrastinate_queue.queue(dsn, count)
+    await children.run("bench.rivals.procrastinate_worker", dsn, str(CONCURRENCY))
+    return {"per_s": procrastinate_queue.rate(dsn)}
+
+
+async def queue(dsn: str, count: int) -> Figures:
+    """The better of single rows and batches."""
+    rates = []
+    for batch in BATCHES:
+        queue_floor.create(dsn, count)
+        await children.run("bench.rivals.queue_floor", dsn, str(CONCURRENCY), str(batch))
+        rates.append(queue_floor.rate(dsn))
+    return {"per_s": max(rates)}
+
+
+async def spawn(count: int) -> Figures:
+    """No database."""
+    return {"per_s": (await children.run("bench.rivals.spawn_floor", str(count), str(CONCURRENCY)))["per_s"]}

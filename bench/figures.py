@@ -1,0 +1,63 @@
+"""From samples to figures: medians with their spread, percentiles, and contenders that take turns."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+Figures = dict[str, float]
+Contender = Callable[[], Awaitable[Figures]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How much is measured. `count` is the measure's own (requests, jobs); None: its default."""
+
+    quick: bool = False
+    full: bool = False
+    count: int | None = None
+
+    @property
+    def rotations(self) -> int:
+        """How often each contender has its turn."""
+        return 1 if self.quick else 3
+
+    def choose(self, usual: int, quick: int) -> int:
+        """A number of this measure, as wished."""
+        return self.count or (quick if self.quick else usual)
+
+
+async def rotate(contenders: Mapping[str, Contender], rotations: int) -> dict[str, Figures]:
+    """A B C A B C …: what slows the machine down for a while slows all of them. Medians, with their ranges."""
+    turns: dict[str, list[Figures]] = {name: [] for name in contenders}
+    for turn in range(rotations):
+        for name, contender in contenders.items():
+            figures = await contender()
+            turns[name].append(figures)
+            said = ", ".join(f"{key} {value:.4g}" for key, value in figures.items())
+            print(f"   {turn + 1}/{rotations} {name}: {said}", flush=True)
+    return {name: spread(each) for name, each in turns.items()}
+
+
+def spread(turns: Iterable[Figures]) -> Figures:
+    """`{"x", "x_min", "x_max"}` for each figure x: the median of its turns, and the smallest and largest of them."""
+    rows = list(turns)
+    result: Figures = {}
+    for key in rows[0]:
+        values = [row[key] for row in rows]
+        result[key] = round(statistics.median(values), 3)
+        if len(values) > 1:
+            result |= {f"{key}_min": round(min(values), 3), f"{key}_max": round(max(values), 3)}
+    return result
+
+
+def percentiles(values: list[float], *wanted: int) -> Figures:
+    """`{"p50_ms": …}` of values in milliseconds."""
+    cuts = statistics.quantiles(values, n=100, method="inclusive")
+    return {f"p{each}_ms": round(cuts[each - 1], 3) for each in wanted}
+
+
+def ratio(one: float, other: float) -> float:
+    """`one / other`, to three digits; 0 where there is nothing to divide by."""
+    return round(one / other, 3) if other else 0.0
