@@ -99,6 +99,7 @@ class Agent:
             clock=self._clock,
             jobs=self._jobs,
             concurrency=given.config.limits.concurrency,
+            tags=given.config.limits.tags,
         )
         self._pauses = Pauses(self._journal, self._clock)
         self._scheduler = Scheduler(
@@ -235,7 +236,7 @@ class Agent:
         while True:
             revision = await self._configuration.catalogue.wait_changed(revision)
             if (config := self._configuration.catalogue.config) is not None:
-                self.slots.resize(config.limits.concurrency)
+                self.slots.resize(config.limits.concurrency, config.limits.tags)
             self._mirror.kick()
 
     async def wait_failed(self) -> CronmirrorError:

@@ -8,22 +8,20 @@ process loses nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
 import structlog
 
-from agent.model import Outcome, Overlap, Reason, Run, RunningRun, Trigger
+from agent.model import Outcome, Overlap, Reason, Run, RunningRun
 from agent.ports import CancelFlag, Clock, Jobs, Runner
-from agent.run.cancel import CancelSwitch
+from agent.run.lanes import Entry, Lane, Lanes
 
 WAITING_LIMIT = 5_000
 """Runs that may wait: more than three days of every-minute catch-ups. Beyond it all but requests skip as `busy`."""
-_BEGINS_BESIDE = (Overlap.ALLOW, Overlap.CANCEL_PREVIOUS)
-"""A run of such a job need not wait for another one to end by itself."""
+_NO_LIMITS: Mapping[str, int] = {}
 
 log = structlog.get_logger()
 
@@ -52,36 +50,27 @@ class Execution(Protocol):
         ...
 
 
-@dataclass(kw_only=True, eq=False)
-class _Entry:
-    run: Run
-    cancel: CancelSwitch = field(default_factory=CancelSwitch)
-    started_at: datetime | None = None
-
-    @property
-    def collapses(self) -> bool:
-        """A newer run of the job takes its place in the line. Requests and catch-ups were asked for one by one."""
-        return self.run.trigger in (Trigger.SCHEDULE, Trigger.STARTUP)
-
-
 class Slots(Runner):
-    """Global concurrency and every job's overlap rule.
+    """Concurrency (of all runs, per job, per tag) and every job's overlap rule.
 
     - `skip`: a scheduled run is skipped while another of its job runs or waits.
     - `queue`: it waits; a newer scheduled run takes the place of one that still waits (skipped as `overlap`).
     - `cancel_previous`: what runs is cancelled, this one begins when that has ended.
-    - `allow`: it begins at once; at full concurrency it waits like `queue`.
+    - `allow`: it begins at once; where there is no room it waits like `queue`.
 
-    Requests, and catch-ups (their policy has decided already), are never skipped: they wait for their job, in order.
+    Who waits keeps its place and holds up nobody whom another limit lets begin. Requests, and catch-ups (their policy
+    has decided already), are never skipped: they wait for their job, in order.
     """
 
-    def __init__(self, *, execution: Execution, clock: Clock, jobs: Jobs, concurrency: int) -> None:
+    def __init__(
+        self, *, execution: Execution, clock: Clock, jobs: Jobs, concurrency: int, tags: Mapping[str, int] = _NO_LIMITS
+    ) -> None:
         self._execution = execution
         self._clock = clock
         self._jobs = jobs
-        self._concurrency = concurrency
-        self._active: dict[UUID, _Entry] = {}
-        self._waiting: dict[UUID, _Entry] = {}
+        self._lanes = Lanes(jobs, concurrency=concurrency, tags=tags)
+        self._requests: dict[UUID, list[Entry]] = {}
+        """By request: more than one only where a lost claim still runs and was claimed again."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
         self._changed = asyncio.Event()
@@ -91,41 +80,43 @@ class Slots(Runner):
     @property
     def free(self) -> int:
         """How many more runs could start now; 0 while draining."""
-        return 0 if self._draining else max(0, self._concurrency - len(self._active))
+        return 0 if self._draining else self._lanes.free
 
     def claimable(self) -> Sequence[str]:
-        """Jobs for which a request could start now, disabled ones too (their requests are rejected)."""
+        """Jobs of which a request could begin as soon as a run may, disabled ones too (their requests are rejected)."""
         if self._draining:
             return ()
-        running = {entry.run.job.id for entry in self._active.values()}
-        waiting = {entry.run.job.id for entry in self._waiting.values()}
-        return [
-            job.id
-            for job in self._jobs.all()
-            if job.id not in waiting and (job.id not in running or job.overlap in _BEGINS_BESIDE)
-        ]
+        return [job.id for job in self._jobs.all() if self._lanes.has_room(job)]
 
     def submit(self, run: Run) -> None:
         """Admit the run; one that is here already, or comes while draining, is left where it came from."""
         if self._draining or self._knows(run):
             log.info("run left alone", job=run.job.id, run=str(run.id), draining=self._draining)
             return
-        entry = _Entry(run=run)
-        if not self._admits(entry):
+        entry = Entry(run=run)
+        lane = self._lanes.lane(run.job.id)
+        if not self._admits(entry, lane):
             return
-        if run.job.overlap is Overlap.CANCEL_PREVIOUS:
-            for other in self._of_job(self._active, run.job.id):
+        if lane is not None and run.job.overlap is Overlap.CANCEL_PREVIOUS:
+            for other in lane.active.values():
                 other.cancel.set(Reason.OVERLAP)
-        self._waiting[run.id] = entry
+        self._lanes.wait(entry)
+        if run.request:
+            self._requests.setdefault(run.request.id, []).append(entry)
         self._start_what_may()
 
     def cancel_request(self, request_id: UUID, reason: str) -> bool:
         """Cancel the run of this request; one that has not begun ends at once. False when there is none."""
-        for entry in [*self._active.values(), *self._waiting.values()]:
-            if entry.run.request and entry.run.request.id == request_id:
-                self._cancel(entry, reason)
-                return True
-        return False
+        entry = next(iter(self._requests.get(request_id, ())), None)
+        if entry is None:
+            return False
+        if entry.started_at:
+            entry.cancel.set(reason)
+        else:
+            self._leave(entry)
+            self._spawn(self._execution.cancelled(entry.run, reason), f"cancel {entry.run.job.id}")
+            self._tell()
+        return True
 
     def running(self) -> Sequence[RunningRun]:
         """Everything admitted and not ended, waiting runs included."""
@@ -137,7 +128,7 @@ class Slots(Runner):
                 claims=entry.run.request.claims if entry.run.request else None,
                 started_at=entry.started_at,
             )
-            for entry in [*self._active.values(), *self._waiting.values()]
+            for entry in [*self._lanes.active.values(), *self._lanes.waiting.values()]
         ]
 
     async def wait_change(self) -> None:
@@ -146,9 +137,9 @@ class Slots(Runner):
 
     # ── the end, and reload ─────────────────────────────────────────────────
 
-    def resize(self, concurrency: int) -> None:
-        """Another number of runs at a time; those that run go on."""
-        self._concurrency = concurrency
+    def resize(self, concurrency: int, tags: Mapping[str, int] = _NO_LIMITS) -> None:
+        """Other limits, and other rules of the jobs, after a reload; what runs goes on."""
+        self._lanes.limit(concurrency=concurrency, tags=tags)
         self._start_what_may()
 
     @property
@@ -159,9 +150,10 @@ class Slots(Runner):
     async def drain(self, timeout_s: float) -> bool:
         """Admit and begin nothing more, let what runs finish; False when something still runs after `timeout_s`."""
         self._draining = True
-        if self._waiting:
-            log.info("waiting runs are left unbegun", runs=len(self._waiting))
-            self._waiting.clear()
+        if waiting := list(self._lanes.waiting.values()):
+            log.info("waiting runs are left unbegun", runs=len(waiting))
+            for entry in waiting:
+                self._leave(entry)
             self._tell()
         idle = asyncio.create_task(self.wait_idle(), name="drain")
         limit = asyncio.create_task(self._clock.sleep(timeout_s), name="drain timeout")
@@ -174,7 +166,7 @@ class Slots(Runner):
 
     def cancel_all(self, reason: str) -> None:
         """End everything that runs (TERM → grace → KILL); `wait_idle` returns when that is done and committed."""
-        for entry in self._active.values():
+        for entry in self._lanes.active.values():
             entry.cancel.set(reason)
 
     async def wait_idle(self) -> None:
@@ -186,55 +178,51 @@ class Slots(Runner):
 
     def _knows(self, run: Run) -> bool:
         """A planned run may be handed over twice, and so may a claim."""
+        if run.id in self._lanes.active or run.id in self._lanes.waiting:
+            return True
         claim = _claim(run)
-        return any(
-            entry.run.id == run.id or (claim and claim == _claim(entry.run))
-            for entry in [*self._active.values(), *self._waiting.values()]
-        )
+        return claim is not None and any(_claim(entry.run) == claim for entry in self._requests.get(claim[0], ()))
 
-    def _admits(self, entry: _Entry) -> bool:
+    def _admits(self, entry: Entry, lane: Lane | None) -> bool:
         """Apply the overlap rule; False when the run is skipped."""
         job = entry.run.job
-        waiting = self._of_job(self._waiting, job.id)
-        if entry.collapses and job.overlap is Overlap.SKIP and (waiting or self._of_job(self._active, job.id)):
+        if entry.collapses and job.overlap is Overlap.SKIP and lane is not None:
             self._skip(entry, Reason.OVERLAP, "Skipped, because a run of this job was not over (`overlap: skip`).")
             return False
-        if not entry.run.request and len(self._waiting) >= WAITING_LIMIT:
+        if not entry.run.request and len(self._lanes.waiting) >= WAITING_LIMIT:
             self._skip(entry, Reason.BUSY, f"Skipped, because {WAITING_LIMIT:,} runs wait; raise `concurrency`.")
             return False
-        if entry.collapses or job.overlap is Overlap.CANCEL_PREVIOUS:
-            for older in (other for other in waiting if other.collapses):
-                del self._waiting[older.run.id]
-                self._skip(older, Reason.OVERLAP, "Skipped, because the next run of this job was due while it waited.")
+        older = lane.collapsing if lane is not None else None
+        if older and (entry.collapses or job.overlap is Overlap.CANCEL_PREVIOUS):
+            self._leave(older)
+            self._skip(older, Reason.OVERLAP, "Skipped, because the next run of this job was due while it waited.")
         return True
 
-    def _skip(self, entry: _Entry, reason: Reason, why: str) -> None:
+    def _skip(self, entry: Entry, reason: Reason, why: str) -> None:
         self._spawn(self._execution.skip(entry.run, reason, why), f"skip {entry.run.job.id}")
 
-    def _cancel(self, entry: _Entry, reason: str) -> None:
-        if entry.started_at:
-            entry.cancel.set(reason)
-            return
-        del self._waiting[entry.run.id]
-        self._spawn(self._execution.cancelled(entry.run, reason), f"cancel {entry.run.job.id}")
-        self._tell()
+    def _leave(self, entry: Entry) -> None:
+        """Out of the line, not begun."""
+        self._lanes.leave(entry)
+        self._forget(entry)
+
+    def _forget(self, entry: Entry) -> None:
+        if request := entry.run.request:
+            self._requests[request.id].remove(entry)
+            if not self._requests[request.id]:
+                del self._requests[request.id]
 
     # ── execution ───────────────────────────────────────────────────────────
 
     def _start_what_may(self) -> None:
-        """Begin waiting runs, oldest first, each as soon as there is a slot and its job allows it."""
-        for entry in list(self._waiting.values()):
-            if len(self._active) >= self._concurrency:
-                return
-            job = entry.run.job
-            if job.overlap is Overlap.ALLOW or not self._of_job(self._active, job.id):
-                del self._waiting[entry.run.id]
-                entry.started_at = self._clock.now()
-                self._active[entry.run.id] = entry
-                self._spawn(self._execute(entry, entry.started_at), f"run {job.id} {entry.run.id}")
-                self._tell()
+        """Begin waiting runs, oldest first, each as soon as there is room for it."""
+        while (entry := self._lanes.next()) is not None:
+            entry.started_at = self._clock.now()
+            self._lanes.begin(entry)
+            self._spawn(self._execute(entry, entry.started_at), f"run {entry.run.job.id} {entry.run.id}")
+            self._tell()
 
-    async def _execute(self, entry: _Entry, began: datetime) -> None:
+    async def _execute(self, entry: Entry, began: datetime) -> None:
         """One run, guarded: whatever fails in it ends this run alone."""
         run = entry.run
         try:
@@ -249,7 +237,8 @@ class Slots(Runner):
             log.exception("a run failed inside the agent", job=run.job.id, run=str(run.id))
             await self._execution.broken(run, began, f"A fault inside the agent, see its log: {err!r}")
         finally:
-            del self._active[run.id]
+            self._lanes.end(entry)
+            self._forget(entry)
             self._tell()
             if not self._draining:
                 self._start_what_may()
@@ -262,10 +251,6 @@ class Slots(Runner):
     def _tell(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
-
-    @staticmethod
-    def _of_job(entries: dict[UUID, _Entry], job_id: str) -> list[_Entry]:
-        return [entry for entry in entries.values() if entry.run.job.id == job_id]
 
 
 async def _guarded(work: Coroutine[Any, Any, Any], name: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 import structlog
 
 from agent.model import Job, Outcome, Overlap, Reason, Run, RunStatus, Trigger
+from agent.run import lanes as lanes_module
 from agent.run import slots as slots_module
 from agent.run.slots import Slots
 from tests.support.clock import VirtualClock, settle
@@ -68,11 +69,13 @@ class FakeExecution:
 
 
 class Box:
-    def __init__(self, *jobs: Job, concurrency: int = 4) -> None:
+    def __init__(self, *jobs: Job, concurrency: int = 4, tags=None) -> None:
         self.clock = VirtualClock()
         self.jobs = FakeJobs(*jobs)
         self.execution = FakeExecution(self.clock)
-        self.slots = Slots(execution=self.execution, clock=self.clock, jobs=self.jobs, concurrency=concurrency)
+        self.slots = Slots(
+            execution=self.execution, clock=self.clock, jobs=self.jobs, concurrency=concurrency, tags=tags or {}
+        )
 
     async def submit(self, *runs: Run) -> None:
         for run in runs:
@@ -258,6 +261,89 @@ async def test_more_concurrency_begins_what_waits_and_less_ends_nothing():
     await b.end(first)
     assert b.of(third) == []
     assert b.of(second) == ["began"]
+
+
+# ── limits of a job and of a tag ────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("overlap", [Overlap.ALLOW, Overlap.QUEUE], ids=str)
+async def test_a_job_runs_as_often_at_a_time_as_its_concurrency_says(overlap):
+    job = a_job(overlap=overlap, concurrency=2)
+    b = Box(job, SKIP)
+    runs = [requested(job) for _ in range(4)]
+    await b.submit(runs[0])
+    assert b.slots.claimable() == ["job", "skip"]
+    await b.submit(*runs[1:], other := scheduled(SKIP))
+    assert [bool(b.of(run)) for run in (*runs, other)] == [True, True, False, False, True]
+    assert b.slots.claimable() == []
+    await b.end(runs[1])
+    assert [bool(b.of(run)) for run in runs] == [True, True, True, False]
+
+
+async def test_runs_of_a_limited_tag_wait_for_each_other_and_hold_up_nobody_else():
+    one, two, both, free = (a_job(f"j{n}", tags=t) for n, t in enumerate((("db",), ("db",), ("db", "gpu"), ("x",))))
+    b = Box(one, two, both, free, concurrency=10, tags={"db": 1, "gpu": 3})
+    first, second, third, other = (scheduled(job) for job in (one, both, two, free))
+    await b.submit(first, second, third, other)
+    assert [bool(b.of(run)) for run in (first, second, third, other)] == [True, False, False, True]
+    assert b.slots.claimable() == []
+    await b.end(first)
+    assert (b.of(second), b.of(third)) == (["began"], [])  # who waits keeps its place
+    await b.end(second)
+    await b.end(third)
+    await b.end(other)
+    assert b.slots.claimable() == ["j0", "j1", "j2", "j3"]
+
+
+async def test_a_cancelling_job_counts_the_run_that_it_will_end_as_gone():
+    job = a_job(overlap=Overlap.CANCEL_PREVIOUS, tags=("db",))
+    b = Box(job, a_job("other", tags=("db",)), tags={"db": 1})
+    await b.submit(scheduled(job))
+    assert b.slots.claimable() == ["job"]
+
+
+async def test_a_reload_changes_the_limits_of_jobs_and_tags():
+    job = a_job("job", overlap=Overlap.ALLOW, concurrency=1, tags=("db",))
+    b = Box(job, concurrency=10)
+    runs = [requested(job) for _ in range(4)]
+    await b.submit(*runs)
+    b.jobs.change("job", concurrency=3)
+    b.slots.resize(10, {"db": 2})
+    await settle()
+    assert [bool(b.of(run)) for run in runs] == [True, True, False, False]
+    b.slots.resize(10)
+    await settle()
+    assert [bool(b.of(run)) for run in runs] == [True, True, True, False]
+    b.jobs.replace()
+    b.slots.resize(10)  # what waits for a job that is gone keeps its rules
+    for run in runs:
+        await b.end(run) if "began" in b.of(run) else None
+    assert b.of(runs[3]) == ['rejected: Job "job" is no longer in the YAML.']
+
+
+async def test_a_long_line_costs_no_more_per_run_than_a_short_one(monkeypatch):
+    looked = 0
+
+    def counting(heap):
+        nonlocal looked
+        looked += 1
+        return original(heap)
+
+    original = lanes_module.heappop
+    monkeypatch.setattr(lanes_module, "heappop", counting)
+    jobs = [a_job(f"j{n}", overlap=Overlap.ALLOW, tags=("db",)) for n in range(50)]
+    b = Box(*jobs, concurrency=2, tags={"db": 2})
+    runs = [requested(jobs[n % 50]) for n in range(1000)]
+    for run in runs:
+        b.slots.submit(run)
+    for run in runs:
+        if not b.of(run):
+            await asyncio.sleep(0)
+        b.execution.end(run)
+        for _ in range(6):
+            await asyncio.sleep(0)
+    assert [whom for what, whom in b.execution.log if what == "began"] == runs
+    assert looked < 3 * len(runs)
 
 
 # ── what others ask ─────────────────────────────────────────────────────────
