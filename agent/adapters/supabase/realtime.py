@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 import structlog
 
@@ -21,6 +22,10 @@ from agent.adapters.supabase.wakes import Wakes, hint
 from agent.errors import CronmirrorError, NeedsSignIn
 from agent.model import Json, WakeKind, WakeUp
 from agent.ports import Clock
+
+QUEUED_AGAIN: Final = "status=eq.queued"
+CANCEL_ASKED: Final = "cancel_requested_at=gt.1970-01-01"
+"""Realtime has no filter for "not null" that its older servers know; a comparison with null holds for no row."""
 
 _log = structlog.get_logger(__name__)
 
@@ -209,10 +214,14 @@ class SupervisedRealtime:
     # ── called by the line: must neither block nor raise ─────────────────────
 
     def _bindings(self) -> list[Binding]:
+        """Only what can wake us: of the changes of a run, begun and ended here, none has to come back to us.
+
+        One filter each, with operators as old as Realtime's filters; of two projects of this user `hint` takes ours.
+        """
         mine = f"project_id=eq.{self._project}"
         requests = [
-            Binding(event=event, table="cron_run_requests", filter=mine, on_record=self._request_changed)
-            for event in ("INSERT", "UPDATE")
+            Binding(event=event, table="cron_run_requests", filter=only, on_record=self._request_changed)
+            for event, only in (("INSERT", mine), ("UPDATE", QUEUED_AGAIN), ("UPDATE", CANCEL_ASKED))
         ]
         return [*requests, Binding(event="UPDATE", table="cron_agents", filter=mine, on_record=self._agent_changed)]
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import structlog
@@ -27,12 +27,14 @@ CONNECT_S = 10
 RECONNECT_S = 2.0
 """psycopg_pool gives an attempt up after this long, and tries again when the next connection is wanted."""
 _LOG = structlog.get_logger()
+T = TypeVar("T")
 
 _SETTINGS = """
 set timezone = 'UTC'; set datestyle = 'ISO'; set intervalstyle = 'postgres'; set statement_timeout = '15s';
 set application_name = 'cronmirror realtime'
 """
 _CHECK = "select realtime_local.check_binding(%s, %s, %s, %s::jsonb, %s::text[])"
+_MAY_TELL = "select realtime_local.may_tell(%s, %s)"
 _FAN_OUT = "select * from realtime_local.fan_out(%s::jsonb, %s::jsonb)"
 
 
@@ -107,14 +109,17 @@ class Database:
                         f"for the given connect parameters: [{binding}]"
                     )
 
-    async def fan_out(self, changes: Sequence[Change], audiences: Sequence[Json]) -> list[Payload]:
-        """What to send to whom; one round trip. A batch that fails is logged and lost. One call at a time.
+    async def fan_out(
+        self, changes: Sequence[Change], concerned: Sequence[Sequence[int]], audiences: Sequence[Json]
+    ) -> list[Payload]:
+        """What to send to whom, of those audiences whom each change concerns; one round trip. One call at a time.
 
-        Raises psycopg.OperationalError when Postgres itself is gone.
+        A batch that fails is logged and lost. Raises psycopg.OperationalError when Postgres itself is gone.
         """
-        parameters = (json.dumps([_change(each) for each in changes]), json.dumps(audiences))
+        described = [_change(change, to) for change, to in zip(changes, concerned, strict=True)]
+        parameters = (json.dumps(described), json.dumps(audiences))
         try:
-            return await self._ask_again(parameters)
+            return await self._ask_again(lambda connection: _ask(connection, parameters))
         except psycopg.Error as err:
             if _is_gone(err):
                 await self._forget_changes()
@@ -123,18 +128,30 @@ class Database:
             _LOG.warning("changes were not delivered", table=table, changes=len(changes), error=str(err).strip())
             return []
 
-    async def _ask_again(self, parameters: tuple[str, str]) -> list[Payload]:
+    async def may_tell(self, relation_oid: int, role: str) -> bool:
+        """Whether the table has a primary key and the role may read it; otherwise every change is an error to tell.
+
+        Raises psycopg.OperationalError when Postgres itself is gone.
+        """
+
+        async def ask(connection: psycopg.AsyncConnection[Any]) -> bool:
+            found = await (await connection.execute(_MAY_TELL, (relation_oid, role))).fetchone()
+            return found == (True,)
+
+        return await self._ask_again(ask)
+
+    async def _ask_again(self, ask: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> T:
         """A connection from before a restart is replaced once; the question changes nothing."""
         if self._changes is not None:
             try:
-                return await _ask(self._changes, parameters)
+                return await ask(self._changes)
             except psycopg.Error as err:
                 if not _is_gone(err):
                     raise
                 await self._forget_changes()
         self._changes = await psycopg.AsyncConnection.connect(self._dsn, autocommit=True, connect_timeout=CONNECT_S)
         await _configure(self._changes)
-        return await _ask(self._changes, parameters)
+        return await ask(self._changes)
 
     async def _forget_changes(self) -> None:
         connection, self._changes = self._changes, None
@@ -188,8 +205,9 @@ async def _require_logical_wal(connection: psycopg.AsyncConnection[Any]) -> None
         )
 
 
-def _change(change: Change) -> Json:
+def _change(change: Change, concerned: Sequence[int]) -> Json:
     return {
+        "to": list(concerned),
         "xid": change.xid,
         "relation": change.relation.oid,
         "action": change.action,

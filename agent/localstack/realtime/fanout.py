@@ -1,6 +1,7 @@
 """From decoded changes to frames: asks Postgres once per batch who may see what, then queues it to each channel.
 
-Subscribers with the same role, claims, filters and columns are one audience: they are asked about once.
+Subscribers with the same role, claims, filters and columns are one audience: they are asked about once. An audience
+whose filters certainly do not hold is not asked about at all.
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
 
-from agent.localstack.realtime.bindings import Binding
+from agent.localstack.realtime.bindings import Binding, Filter
 from agent.localstack.realtime.database import Database, Payload
 from agent.localstack.realtime.frames import ordered
 from agent.localstack.realtime.hub import Hub, Listener
-from agent.localstack.realtime.pgoutput import Change
+from agent.localstack.realtime.pgoutput import Change, Relation
 from agent.model.value import Json
 
 BATCH = 64
 """Changes per call: enough to make a bulk insert cheap, few enough that the first is not kept waiting."""
+_TEXT = 25
+"""Type oid of `text`: two are equal where their characters are."""
+_HOLDS_FOR_NULL = frozenset({"is", "isdistinct"})
 
 
 @dataclass(kw_only=True)
@@ -57,6 +61,7 @@ class FanOut:
     def __init__(self, hub: Hub, database: Database) -> None:
         self._hub = hub
         self._database = database
+        self._tellable: dict[tuple[int, str], tuple[Relation, bool]] = {}
 
     async def deliver(self, changes: Sequence[Change]) -> None:
         """Returns when every frame is queued (not yet sent)."""
@@ -67,8 +72,12 @@ class FanOut:
                 if audiences.members:
                     await self._deliver_batch(batch[start : start + BATCH], audiences)
 
-    async def _deliver_batch(self, changes: Sequence[Change], audiences: _Audiences) -> None:
-        for payload in await self._database.fan_out(changes, audiences.described):
+    async def _deliver_batch(self, batch: Sequence[Change], audiences: _Audiences) -> None:
+        concerned = [await self._concerned(change, audiences) for change in batch]
+        changes = [change for change, nths in zip(batch, concerned, strict=True) if nths]
+        if not changes:
+            return
+        for payload in await self._database.fan_out(changes, [each for each in concerned if each], audiences.described):
             data = change_data(changes[payload.change], payload)
             ids: dict[Listener, list[int]] = defaultdict(list)
             for nth in sorted(payload.audiences):
@@ -76,6 +85,41 @@ class FanOut:
                     ids[channel].append(binding.id)
             for channel, matched in ids.items():
                 channel.send_change(data, matched)
+
+    async def _concerned(self, change: Change, audiences: _Audiences) -> list[int]:
+        """Those whose filters may hold. Who may not read the key is told of every change that it is not for him."""
+        return [
+            nth
+            for nth, members in enumerate(audiences.members)
+            if not _certainly_hidden(change, members[0][1].filters)
+            or not await self._may_tell(change.relation, members[0][0].identity.role)
+        ]
+
+    async def _may_tell(self, relation: Relation, role: str) -> bool:
+        """Whether the role can read the table's key; asked again for each description of the table.
+
+        Postgres sends a new one after every change of the table and of the rights to it.
+        """
+        known = self._tellable.get((relation.oid, role))
+        if known is None or known[0] is not relation:
+            known = (relation, await self._database.may_tell(relation.oid, role))
+            self._tellable[relation.oid, role] = known
+        return known[1]
+
+
+def _certainly_hidden(change: Change, filters: Sequence[Filter]) -> bool:
+    """Whether one of the filters cannot hold, as far as that can be said without knowing Postgres' types."""
+    if change.action == "DELETE":
+        return False
+    types = {column.name: column.type_oid for column in change.relation.columns}
+    for each in filters:
+        value = change.new.get(each.column, "")
+        if value is None and each.op not in _HOLDS_FOR_NULL:
+            return True
+        known = each.column in change.new and types.get(each.column) == _TEXT
+        if known and each.op == "eq" and (value == each.value) is each.negate:
+            return True
+    return False
 
 
 def change_data(change: Change, payload: Payload) -> str:

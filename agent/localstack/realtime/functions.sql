@@ -45,6 +45,13 @@ language sql stable set search_path = '' as $$
       and pg_catalog.has_column_privilege(p_role, p_relation, a.attnum, 'SELECT')
 $$;
 
+-- Whether a role may be told of changes of a table at all: only with its key.
+create or replace function realtime_local.may_tell(p_relation oid, p_role text) returns boolean
+language sql stable set search_path = '' as $$
+    select k.names <> '{}' and k.names <@ realtime_local.readable_columns(p_relation, p_role)
+    from (select realtime_local.key_columns(p_relation)) as k (names)
+$$;
+
 -- A row of texts, as Postgres writes them, to a row of JSON values. bytea comes as bare hex.
 create or replace function realtime_local.cast_row(p_row jsonb, p_types jsonb) returns jsonb
 language plpgsql stable set search_path = '' as $$
@@ -286,7 +293,7 @@ begin
 end
 $$;
 
--- A batch of changes to the same audiences. A change that fails (its table or a type was dropped meanwhile) is left out.
+-- A batch of changes to the same audiences, each to those of them that it names in `to`. A change that fails (its table or a type was dropped meanwhile) is left out.
 create or replace function realtime_local.fan_out(p_changes jsonb, p_audiences jsonb)
 returns table (change int, audiences int[], record text, columns text, old_record text, errors text[])
 language plpgsql volatile set search_path = '' as $$
@@ -299,7 +306,9 @@ begin
         perform realtime_local.await_visible((v_change ->> 'xid')::bigint);
         begin
             for audiences, record, columns, old_record, errors in
-                select p.* from realtime_local.payloads(v_change, p_audiences) as p
+                select p.* from realtime_local.payloads(
+                    v_change, (select jsonb_agg(a) from jsonb_array_elements(p_audiences) as a where v_change -> 'to' @> (a -> 'nth'))
+                ) as p
             loop
                 return next;
             end loop;

@@ -83,13 +83,14 @@ def request(**more) -> dict:
 # ── hints ────────────────────────────────────────────────────────────────────
 
 
-async def test_it_listens_as_the_signed_in_user_to_our_project_only(make, fake, session):
+async def test_it_listens_as_the_signed_in_user_to_what_can_wake_it_and_nothing_else(make, fake, session):
     async with healthy(make()):
         join = fake.realtime.joins[0]
         assert join["access_token"] == await session.token()
         assert [(each["event"], each["table"], each["filter"]) for each in join["config"]["postgres_changes"]] == [
             ("INSERT", "cron_run_requests", "project_id=eq.home-lab"),
-            ("UPDATE", "cron_run_requests", "project_id=eq.home-lab"),
+            ("UPDATE", "cron_run_requests", "status=eq.queued"),
+            ("UPDATE", "cron_run_requests", "cancel_requested_at=gt.1970-01-01"),
             ("UPDATE", "cron_agents", "project_id=eq.home-lab"),
         ]
 
@@ -403,7 +404,7 @@ async def test_thirty_rebuilds_leak_neither_tasks_nor_sockets(make, fake):
         for turn in range(30):
             await troubles[turn % len(troubles)](fake)
             await rebuilt(realtime)
-            assert len(library_tasks()) == 1
+            await wait_until(lambda: len(library_tasks()) == 1)
         await wait_until(lambda: len(fake.realtime.sockets) == 1)
         await wait_until(lambda: len(asyncio.all_tasks()) <= tasks)
         assert process.num_fds() <= files
@@ -413,7 +414,7 @@ async def test_ending_the_supervisor_ends_everything_it_started(make, fake, sess
     await session.token()
     before = asyncio.all_tasks()
     async with healthy(make()):
-        assert len(library_tasks()) == 1
+        await wait_until(lambda: len(library_tasks()) == 1)
     assert library_tasks() == []
     await wait_until(lambda: not fake.realtime.sockets)
     await wait_until(lambda: asyncio.all_tasks() <= before)
