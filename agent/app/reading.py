@@ -10,6 +10,7 @@ from pathlib import Path
 from agent.adapters import files
 from agent.adapters.files import ensure_private_enough
 from agent.adapters.machine import local_timezone
+from agent.adapters.process import MEMORY_CAN_BE_LIMITED
 from agent.adapters.secrets import Secrets
 from agent.config.build import Surroundings
 from agent.config.config import Config
@@ -59,7 +60,11 @@ def parse_config(text: str, path: Path, environ: Mapping[str, str], *, lookup: S
     """The configuration that `text` is, when it stands at `path`. Raises `ConfigError`."""
     lookup = lookup or Secrets(path.parent, environ)
     around = Surroundings(
-        file=path.name, now=datetime.now(UTC), home=str(Path.home()), timezone=local_timezone(environ)
+        file=path.name,
+        now=datetime.now(UTC),
+        home=str(Path.home()),
+        timezone=local_timezone(environ),
+        memory_limits=MEMORY_CAN_BE_LIMITED,
     )
     config = load(text, lookup=lookup, around=around)
     return Reading(config=config, text=text, files=(path, *lookup.files))

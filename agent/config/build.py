@@ -21,10 +21,10 @@ from zoneinfo import ZoneInfo
 from agent.config.config import Config, LimitSettings, SupabaseSettings, SyncSettings, url_fault
 from agent.config.cron import STARTUP
 from agent.config.resolve import Resolution
-from agent.config.schema import Defaults, JobSpec, Retry, Settings, Supabase
+from agent.config.schema import Defaults, JobLimits, JobSpec, Retry, Settings, Supabase
 from agent.config.tree import Node, Path, dotted
 from agent.errors import Problem
-from agent.model import CatchUp, Command, Job, Overlap, Placement, Schedule, ScheduleKind, WhenOffline
+from agent.model import CatchUp, Command, Job, Overlap, Placement, RunLimits, Schedule, ScheduleKind, WhenOffline
 from agent.model import Retry as RetryRule
 
 _LONGEST_INSTRUCTIONS = 8192
@@ -43,6 +43,8 @@ class Surroundings:
     """Absolute home directory, for `~` and as default workdir."""
     timezone: str
     """The machine's IANA zone: the default of `defaults.timezone`."""
+    memory_limits: bool = True
+    """Whether the memory of a process can be limited here."""
 
 
 @dataclass(kw_only=True)
@@ -80,7 +82,7 @@ class Builder:
 
     def _job(self, job_id: str, spec: JobSpec) -> Job:
         defaults, path = self.settings.defaults, ("jobs", job_id)
-        own_output = spec.limits.output if spec.limits else None
+        own, common = spec.limits or JobLimits(), defaults.limits or JobLimits()
         return Job(
             id=job_id,
             name=spec.name or job_id,
@@ -107,7 +109,12 @@ class Builder:
             runs_on=frozenset(spec.runs_on.tags if spec.runs_on else ()),
             payload_schema=spec.payload,
             tags=tuple(spec.tags),
-            output_limit=_first(own_output, self.settings.limits.output),
+            limits=RunLimits(
+                memory_bytes=_first(own.memory, common.memory),
+                cpu_time_s=_first(own.cpu_time, common.cpu_time),
+                nice=_first(own.nice, common.nice, 0),
+            ),
+            output_limit=_first(own.output, common.output, self.settings.limits.output),
             line=self.tree.line_of(path),
         )
 

@@ -32,7 +32,11 @@ def load(text: str, *, lookup: Lookup, around: Surroundings) -> Config:
     resolution = resolve(tree, lookup)
     known = {dotted(path) for path, _ in resolution.faults} | {problem.path or "" for problem in problems}
     settings, faults = _validate(resolution.data, tree, known)
-    faults += [*resolution.faults, *rule_faults(tree), *_written_url(tree, resolution.filled)]
+    faults += [
+        *resolution.faults,
+        *rule_faults(tree, memory_limits=around.memory_limits),
+        *_written_url(tree, resolution.filled),
+    ]
     problems += [_problem(tree, path, message, around.file) for path, message in dict.fromkeys(faults)]
     if settings is None or problems:
         raise ConfigError(sorted(problems, key=lambda problem: (problem.file != around.file, problem.line or 0)))

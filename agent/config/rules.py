@@ -18,8 +18,8 @@ _ONE_AT_A_TIME = ("skip", "cancel_previous")
 _MEANT_AS_COMMAND = {"http", *(name for name, key in ALSO_CALLED.items() if "shell" in key)}
 
 
-def rule_faults(tree: Node) -> Iterator[tuple[Path, str]]:
-    """(path, message) of every rule that is broken."""
+def rule_faults(tree: Node, *, memory_limits: bool) -> Iterator[tuple[Path, str]]:
+    """(path, message) of every rule that is broken. `memory_limits`: whether this platform has them."""
     yield from _supabase(tree.child("supabase"))
     jobs, defaults = tree.child("jobs"), tree.child("defaults")
     if defaults is not None and (codes := _exit_codes(defaults)) is not None:
@@ -28,6 +28,8 @@ def rule_faults(tree: Node) -> Iterator[tuple[Path, str]]:
         if entry.node.entries is not None:
             yield from _job(entry.node, ("jobs", job_id))
             yield from _with_defaults(entry.node, defaults, ("jobs", job_id))
+    if not memory_limits:
+        yield from _unlimitable(tree)
 
 
 def _job(job: Node, path: Path) -> Iterator[tuple[Path, str]]:
@@ -60,6 +62,14 @@ def _with_defaults(job: Node, defaults: Node | None, path: Path) -> Iterator[tup
     if (codes := _exit_codes(job)) is not None:
         reasons = _reasons(job) or (_reasons(defaults) if defaults is not None else None)
         yield from _unused_exit_codes(codes, reasons, (*path, "retry", "exit_codes"))
+
+
+def _unlimitable(tree: Node) -> Iterator[tuple[Path, str]]:
+    jobs = tree.child("jobs")
+    for section in [("defaults",), *(("jobs", job_id) for job_id in (jobs.entries if jobs else None) or ())]:
+        limits = tree.at((*section, "limits"))
+        if limits is not None and _present(limits, ("memory",)):
+            yield (*section, "limits", "memory"), "cannot be limited on macOS, which ignores it; drop this key"
 
 
 def _unused_exit_codes(codes: Node, reasons: Node | None, path: Path) -> Iterator[tuple[Path, str]]:

@@ -133,6 +133,20 @@ class Retry(Part):
     cap: Annotated[float, Duration("0s", "7d")] | None = option("Longest wait. Default: `1h`.", example="1h")
 
 
+class JobLimits(Part):
+    """What one job is allowed. `memory` and `cpu_time` hold for each process of it, children included."""
+
+    output: Output | None = option("See `limits.output`, which is the default.", example="256KiB")
+    memory: Annotated[int, Size(16 * 2**20, 2**40)] | None = option(
+        "Address space (`RLIMIT_AS`), of which node, java and go reserve far more than they use. Not on macOS.",
+        example="512MiB",
+    )
+    cpu_time: Annotated[float, Duration("1s", "30d")] | None = option(
+        "Seconds of CPU, rounded up: then SIGXCPU, and KILL 5 s later.", example="5m"
+    )
+    nice: Annotated[int, Field(ge=0, le=19)] | None = option("How much less urgent than the agent it is.", example=10)
+
+
 class Defaults(Part):
     """What holds for every job that does not say otherwise."""
 
@@ -161,6 +175,7 @@ class Defaults(Part):
         example="any",
     )
     retry: Retry | None = option("Retries.", example={"max_attempts": 2})
+    limits: JobLimits | None = option("What a job is allowed.", example={"nice": 5})
     dst: Dst | None = option("Clock changes.", example={"gap": "skip"})
     env: Env = option(
         "Environment variables; a job's own win. Values from outside count as secrets and are redacted from output.",
@@ -170,12 +185,6 @@ class Defaults(Part):
     workdir: Annotated[str, Folder()] | None = option(
         "Where commands run. Default: the home directory.", example="~/apps"
     )
-
-
-class JobLimits(Part):
-    """What one job is allowed."""
-
-    output: Output | None = option("See `limits.output`, which is the default.", example="256KiB")
 
 
 class RunsOn(Part):
@@ -237,7 +246,7 @@ class JobSpec(Part):
         example={"type": "object", "properties": {"width": {"type": "integer", "minimum": 1}}},
     )
     tags: list[Tag] = option("For finding jobs in a page, and for `limits.tags`.", default=[], example=["media"])
-    limits: JobLimits | None = option("What this job is allowed.", example={"output": "256KiB"})
+    limits: JobLimits | None = option("See `defaults.limits`; key by key.", example={"memory": "512MiB"})
 
 
 class Settings(Part):

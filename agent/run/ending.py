@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from agent.model import Reason, Run, RunStatus
+from agent.model import Reason, Run, RunLimits, RunStatus
 from agent.ports import ProcessEnd
 
 Ending = tuple[RunStatus, Reason | None, str | None]
@@ -33,6 +33,7 @@ _SHELL_CODES = {
     127: "a command in it was not found; compare its PATH, see `env:`",
 }
 """POSIX, Shell Command Language, 2.8.2 Exit Status for Commands."""
+_SHELL_SIGNAL = 128
 
 
 def stopped(reason: str) -> Ending:
@@ -50,10 +51,36 @@ def ending(run: Run, end: ProcessEnd, stop_reason: str | None) -> Ending:
         return RunStatus.TIMEOUT, Reason.TIMEOUT, f"Ended after its timeout of {run.job.timeout_s:g} s."
     if end.exit_code == 0:
         return RunStatus.OK, None, None
+    limit = _limit_met(end.exit_code, run.job.limits)
     if end.exit_code is None or end.exit_code < 0:
-        return RunStatus.ERROR, Reason.SIGNAL, f"Ended by {_signal_name(end.exit_code)}, which the agent did not send."
+        by = f"Ended by {_signal_name(end.exit_code)}, which the agent did not send"
+        return RunStatus.ERROR, Reason.SIGNAL, f"{by}{limit}."
+    if limit:
+        return RunStatus.ERROR, Reason.EXIT_CODE, f"Exit code {end.exit_code}{limit}."
     hint = _SHELL_CODES.get(end.exit_code) if run.job.command.shell is not None else None
     return RunStatus.ERROR, Reason.EXIT_CODE, f"Exit code {end.exit_code}{f': {hint}' if hint else ''}."
+
+
+def _limit_met(exit_code: int | None, limits: RunLimits) -> str:
+    """Which limit ended the run, as the end of a sentence; empty where none can have.
+
+    A shell passes on how its command ended: 128 and the number of the signal (POSIX, 2.8.2).
+    """
+    number = -exit_code if exit_code is not None and exit_code < 0 else (exit_code or 0) - _SHELL_SIGNAL
+    if limits.cpu_time_s is not None and number in (signal.SIGXCPU, signal.SIGKILL):
+        sure = "" if number == signal.SIGXCPU else "perhaps "
+        return f": {sure}its cpu_time limit of {_minutes(limits.cpu_time_s)} was used up"
+    if limits.memory_bytes is not None and number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS):
+        return f": perhaps its memory limit of {limits.memory_bytes // 2**20} MiB was too small"
+    return ""
+
+
+def _minutes(seconds: float) -> str:
+    """As it is written in the YAML: `5m`, `1h30m`."""
+    minutes, rest = divmod(round(seconds, 3), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    parts = ((hours, "h"), (minutes, "m"), (rest, "s"))
+    return "".join(f"{count:g}{unit}" for count, unit in parts if count)
 
 
 def _signal_name(exit_code: int | None) -> str:

@@ -56,6 +56,7 @@ def process_spec(run: Run, home: Home, payload_file: str | None) -> ProcessSpec:
         stdin=json.dumps(payload_of(run)).encode() if payload_file else None,
         timeout_s=run.job.timeout_s,
         grace_s=run.job.grace_s,
+        limits=run.job.limits,
     )
 
 

@@ -15,8 +15,8 @@ from uuid import uuid4
 import psutil
 import pytest
 
-from agent.adapters import process
 from agent.adapters.process import GroupProcesses
+from agent.adapters.process import group as process
 from agent.ports import ProcessEnd, ProcessSpec
 from tests.support.waiting import wait_until
 

@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from agent.adapters.files import bundled
+from agent.config.build import Surroundings
 from agent.config.config import SupabaseSettings, url_fault
-from agent.model import CatchUp, Overlap, Placement, Retry, ScheduleKind, WhenOffline
-from tests.support.config_texts import config_of, job_of, job_problems, problems_of
+from agent.config.loader import load
+from agent.errors import ConfigError
+from agent.model import CatchUp, Overlap, Placement, Retry, RunLimits, ScheduleKind, WhenOffline
+from tests.support.config_texts import NOW, FakeLookup, config_of, job_of, job_problems, problems_of
 
 JWT = "x.{}.y"
 
@@ -131,6 +134,25 @@ def test_a_fleet_is_described_by_tags_placement_and_limits():
     assert (a.jitter_s, a.concurrency, a.retry.exit_codes) == (300, 2, {75})
     assert (b.placement, b.when_offline, b.runs_on) == (Placement.MINE, WhenOffline.MISS, frozenset())
     assert (b.jitter_s, b.concurrency, b.retry.exit_codes) == (0, None, frozenset())
+
+
+def test_limits_hold_key_by_key():
+    text = "project: p\ndefaults: {limits: {memory: 1GiB, nice: 5, output: 2KiB}}\njobs:\n"
+    a, b = config_of(f"{text}  a: {{run: [a], limits: {{cpu_time: 5m, nice: 0}}}}\n  b: {{run: [b]}}").jobs
+    assert (a.limits, a.output_limit) == (RunLimits(memory_bytes=2**30, cpu_time_s=300, nice=0), 2048)
+    assert b.limits == RunLimits(memory_bytes=2**30, nice=5)
+
+
+def test_what_the_platform_cannot_limit_is_refused_with_its_line():
+    text = "project: p\ndefaults:\n  limits: {memory: 1GiB}\njobs:\n  j: {run: [a], limits: {memory: 1GiB, nice: 1}}"
+    where = Surroundings(file="config.yaml", now=NOW, home="/home/me", timezone="UTC", memory_limits=False)
+    with pytest.raises(ConfigError) as caught:
+        load(text, lookup=FakeLookup(), around=where)
+    said = "limits.memory: cannot be limited on macOS, which ignores it; drop this key"
+    assert [str(each) for each in caught.value.problems] == [
+        f"config.yaml:3: defaults.{said}",
+        f"config.yaml:5: jobs.j.{said}",
+    ]
 
 
 def test_what_cannot_be_meant_is_a_warning():

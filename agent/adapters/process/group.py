@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
-import shutil
 import signal
 import subprocess
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from pathlib import Path
 from typing import IO
 from uuid import UUID
 
 import psutil
 import structlog
 
+from agent.adapters.process.limits import within_limits
+from agent.adapters.process.refusals import why_not_started
 from agent.ports import CancelFlag, OutputSink, ProcessEnd, Processes, ProcessSpec
 
 RUN_ID = "CRONMIRROR_RUN_ID"
@@ -63,7 +62,7 @@ class GroupProcesses(Processes):
         try:
             child = _Child(spec, sink, self._pidfd_open)
         except (OSError, ValueError) as err:
-            return ProcessEnd(exit_code=None, spawn_error=_why_not_started(spec, err))
+            return ProcessEnd(exit_code=None, spawn_error=why_not_started(spec, err))
         try:
             ended_by = await _first(child, spec.timeout_s, cancel)
             if ended_by:
@@ -87,7 +86,7 @@ class _Child:
     def __init__(self, spec: ProcessSpec, sink: OutputSink, pidfd_open: Callable[[int], int] | None) -> None:
         # asyncio's own also starts the process within the loop, and then adds a thread that waits for it.
         self._popen = subprocess.Popen(
-            spec.argv,
+            within_limits(spec),
             env=spec.env,
             cwd=spec.workdir,
             stdin=subprocess.DEVNULL if spec.stdin is None else subprocess.PIPE,
@@ -322,7 +321,7 @@ def _pidfd(pidfd_open: Callable[[int], int] | None, pid: int) -> int | None:
         return None
 
 
-# ── before and instead of a start ───────────────────────────────────────────
+# ── before a start ──────────────────────────────────────────────────────────
 
 
 def _heed_signals() -> None:
@@ -337,42 +336,3 @@ def _heed_signals() -> None:
         if signal.getsignal(number) is signal.SIG_IGN:
             with contextlib.suppress(OSError):
                 signal.signal(number, lambda *_: None)
-
-
-def _why_not_started(spec: ProcessSpec, err: OSError | ValueError) -> str:
-    """One sentence: what is wrong, where, and what to do."""
-    command, workdir = spec.argv[0], Path(spec.workdir)
-    if isinstance(err, ValueError):
-        return f"{command!r} was not started: {err} in its arguments or environment; remove it from the job."
-    if not workdir.is_dir():
-        what = "is not a directory" if workdir.exists() else "does not exist"
-        return f'workdir "{workdir}" {what}; create it, or correct `workdir` of the job.'
-    if not os.access(workdir, os.X_OK):
-        return f'workdir "{workdir}" cannot be entered by this user; change its permissions, or `workdir` of the job.'
-    path = spec.env.get("PATH", os.defpath)
-    found = workdir / command if "/" in command else _look_up(command, path)
-    if found is None:
-        return f'command "{command}" was not found on the PATH ({path}); install it, or write its full path.'
-    return _why_not_executed(found, err)
-
-
-def _why_not_executed(file: Path, err: OSError) -> str:
-    if not file.exists():
-        return f'command "{file}" does not exist; correct `run` of the job, or install it.'
-    if file.is_dir():
-        return f'command "{file}" is a directory; name the program inside of it.'
-    if err.errno == errno.ENOENT:
-        return f'the interpreter that "{file}" names in its first line does not exist; correct that line.'
-    if err.errno == errno.ENOEXEC:
-        return f'"{file}" is no program and has no "#!" line; add one, or name its interpreter: [sh, {file}].'
-    if err.errno == errno.EACCES:
-        return f'"{file}" is not executable for this user; try: chmod +x {file}'
-    return f'"{file}" could not be started: {err.strerror}; free what the system ran out of and run it again.'
-
-
-def _look_up(command: str, path: str) -> Path | None:
-    """The file a PATH search finds, executable or else at least there."""
-    for mode in (os.F_OK | os.X_OK, os.F_OK):
-        if found := shutil.which(command, mode=mode, path=path):
-            return Path(found)
-    return None
