@@ -41,6 +41,7 @@ from agent.report.mirror import Mirror
 from agent.report.outbox import Outbox
 from agent.report.pauses import Pauses
 from agent.report.recover import recover
+from agent.report.streamer import LogStreamer
 from agent.run.executor import Edges, Executor
 from agent.run.slots import Slots
 from agent.schedule.scheduler import Scheduler
@@ -51,6 +52,8 @@ log = structlog.get_logger()
 INSTANCE_NOTE = "instance"
 FLUSH_S = 10.0
 """How long the last reports may take when the agent stops; what is left is sent by the next start."""
+FLUSH_LOGS_S = 2.0
+"""The same for live output; what is left is dropped: the reports have it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +80,10 @@ class Agent:
         self._agent_id = given.config.agent_id or given.state.agent_id(socket.gethostname())
         self._clock = SystemClock()
         self._probing = False
-        self._wire_runs(given)
+        self._link = Link()
         rest = Rest(given.supabase.database, project=given.config.project, agent_id=self._agent_id)
+        self._streamer = LogStreamer(rest, self._link, given.configuration.redactor, self._clock)
+        self._wire_runs(given)
         self._wire_reports(rest)
         self._wire_requests(rest)
         self.heartbeat = Heartbeat(
@@ -93,6 +98,7 @@ class Agent:
             Edges(clock=self._clock, processes=self._processes, journal=self._journal, payloads=self._payloads),
             given.configuration.redactor,
             home_of(given.config, self._agent_id, given.environ),
+            live=self._streamer.open,
         )
         self.slots = Slots(
             execution=self._executor,
@@ -108,7 +114,6 @@ class Agent:
 
     def _wire_reports(self, rest: Rest) -> None:
         """What Supabase is told, and when it may be."""
-        self._link = Link()
         self._outbox = Outbox(self._journal, rest, self._link, self._clock)
         self._mirror = Mirror(
             self._jobs,
@@ -211,6 +216,7 @@ class Agent:
             ("session", self._supabase.session.run()),
             ("heartbeat", self.heartbeat.run()),
             ("outbox", self._outbox.run()),
+            ("log streamer", self._streamer.run()),
             ("mirror", self._mirror.run()),
             ("realtime", self._realtime.run()),
             ("intake", self._intake.run()),
@@ -264,7 +270,8 @@ class Agent:
 
     async def stop(self) -> None:
         """Send what can be sent, say goodbye, end every loop."""
-        await self.loops.stop("heartbeat", "outbox", "mirror")
+        await self.loops.stop("heartbeat", "outbox", "log streamer", "mirror")
+        await self._streamer.flush(FLUSH_LOGS_S)
         if self._link.accepted:
             await self._outbox.flush(FLUSH_S)
         await self.heartbeat.stop()

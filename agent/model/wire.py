@@ -56,6 +56,19 @@ class HelloReply(Value):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LogPiece(Value):
+    """A piece of a run's live output, redacted. An empty text is the last: nothing more comes."""
+
+    run_id: UUID
+    seq: int
+    """From 0, over both streams."""
+    at: datetime
+    stream: str
+    """`stdout` or `stderr`."""
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class AgentState(Value):
     """What a beat says about the agent; `cron_agents` is updated only where it differs."""
 

@@ -9,6 +9,7 @@ from agent.ports.jobs import Jobs
 from agent.ports.memory import Notes, OutboxStore, RunJournal, SlotJournal
 from agent.ports.processes import (
     CancelFlag,
+    CleanStream,
     LiveSink,
     OutputSink,
     Payloads,
@@ -16,19 +17,22 @@ from agent.ports.processes import (
     Processes,
     ProcessSpec,
     Redact,
+    StreamRedaction,
 )
 from agent.ports.stages import Gate, PauseState, Runner
-from agent.ports.supabase import BeatCall, ClaimCall, HelloCall, MirrorCall, ReportCall, WakeUps
+from agent.ports.supabase import BeatCall, ClaimCall, HelloCall, LogCall, MirrorCall, ReportCall, WakeUps
 
 __all__ = [
     "BeatCall",
     "CancelFlag",
     "ClaimCall",
+    "CleanStream",
     "Clock",
     "Gate",
     "HelloCall",
     "Jobs",
     "LiveSink",
+    "LogCall",
     "MirrorCall",
     "Notes",
     "OutboxStore",
@@ -43,5 +47,6 @@ __all__ = [
     "RunJournal",
     "Runner",
     "SlotJournal",
+    "StreamRedaction",
     "WakeUps",
 ]

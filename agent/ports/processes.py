@@ -98,5 +98,30 @@ class Payloads(Protocol):
         ...
 
 
+class CleanStream(Protocol):
+    """Hides secrets in one stream of bytes that comes in chunks, also those that a border goes through."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take a chunk, return what is certain to be clean."""
+        ...
+
+    def close(self) -> bytes:
+        """Return the rest."""
+        ...
+
+
+class StreamRedaction(Protocol):
+    """Knows the secrets."""
+
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest spelling of a secret; 0 without secrets."""
+        ...
+
+    def stream(self) -> CleanStream:
+        """Begin a stream."""
+        ...
+
+
 Redact = Callable[[str], str]
 """Replaces every known secret (plain, base64, URL-encoded) in a text by `***`."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
+from uuid import UUID
 
 from agent.model import (
     AgentState,
@@ -14,6 +15,7 @@ from agent.model import (
     Claimed,
     Hello,
     HelloReply,
+    LogPiece,
     MirrorReply,
     MirrorSync,
     OutboxEntry,
@@ -52,6 +54,14 @@ class ReportCall(Protocol):
 
     async def report(self, entries: Sequence[OutboxEntry]) -> Mapping[int, Verdict]:
         """By seq; one answer per entry."""
+        ...
+
+
+class LogCall(Protocol):
+    """`cron_append_logs`."""
+
+    async def append_logs(self, pieces: Sequence[LogPiece]) -> frozenset[UUID]:
+        """Live output, idempotent by run and seq. The runs the server does not know (yet): nothing of them was kept."""
         ...
 
 

@@ -208,8 +208,10 @@ begin
 end
 $$;
 
--- Live output of the agent's own runs; what came before is left as it is, what is not its own is left out.
--- At most 20,000 pieces of a run: the tail comes with the report anyway.
+-- Live output of the agent's own runs. Safe to repeat: a piece that is there stays as it is. Left out: what has no
+-- stream or text, seq above 20,000, and what would make a run's output more than 2 MiB (its end comes with the report
+-- anyway); an empty piece says that nothing more comes and always fits. `unknown` are runs that this agent has not
+-- reported: a start may still be on its way, so their pieces may be sent again.
 create or replace function public.cron_append_logs(p_project text, p_agent text, p_epoch integer, p_batches jsonb)
 returns jsonb
 language plpgsql security definer
@@ -218,20 +220,40 @@ as $$
 declare
   v_stale jsonb := public.cron_enter(p_project, p_agent, p_epoch);
   v_count integer;
+  v_given uuid[];
+  v_own uuid[];
 begin
   if v_stale is not null then
     return v_stale;
   elsif jsonb_typeof(p_batches) is distinct from 'array' then
     raise exception 'p_batches must be an array' using errcode = '22023';
+  elsif jsonb_array_length(p_batches) > 1000 then
+    raise exception 'p_batches has more than 1,000 pieces' using errcode = '22023';
   end if;
+  v_given := array(select distinct (x.value ->> 'run_id')::uuid from jsonb_array_elements(p_batches) x);
+  v_own := array(
+    select r.id from public.cron_runs r where r.id = any (v_given) and r.project_id = p_project and r.agent_id = p_agent
+  );
   insert into public.cron_run_logs (run_id, seq, at, stream, text)
-  select x.run_id, x.seq, coalesce(x.at, clock_timestamp()), x.stream, left(x.text, 65536)
-  from jsonb_to_recordset(p_batches) x (run_id uuid, seq integer, at timestamptz, stream text, text text)
-  join public.cron_runs r on r.id = x.run_id and r.project_id = p_project and r.agent_id = p_agent
-  where x.seq between 0 and 20000
+  select g.run_id, g.seq, coalesce(g.at, clock_timestamp()), g.stream, g.text
+  from (
+    select
+      x.run_id, x.seq, x.at, x.stream, left(x.text, 65536) as text,
+      sum(octet_length(left(x.text, 65536))) over (partition by x.run_id order by x.seq) as so_far
+    from jsonb_to_recordset(p_batches) x (run_id uuid, seq integer, at timestamptz, stream text, text text)
+    where x.run_id = any (v_own) and x.seq between 0 and 20000 and x.stream in ('stdout', 'stderr') and x.text is not null
+  ) g
+  join (
+    select o.id, (select coalesce(sum(octet_length(l.text)), 0) from public.cron_run_logs l where l.run_id = o.id) as stored
+    from unnest(v_own) o (id)
+  ) kept on kept.id = g.run_id
+  where g.text = '' or kept.stored + g.so_far <= 2097152
   on conflict do nothing;
   get diagnostics v_count = row_count;
-  return jsonb_build_object('appended', v_count, 'server_time', clock_timestamp());
+  return jsonb_build_object(
+    'appended', v_count, 'server_time', clock_timestamp(),
+    'unknown', to_jsonb(array(select u from unnest(v_given) u where u <> all (v_own)))
+  );
 end
 $$;
 

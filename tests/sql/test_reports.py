@@ -335,14 +335,37 @@ def test_live_output_is_appended_once(stage: Stage, agent: Agent) -> None:
     assert stage.owner.one("select string_agg(text, '' order by seq) from cron_run_logs") == "line\n" * 3
 
 
+def test_pieces_that_are_none_are_left_out_and_spoil_nothing(stage: Stage, agent: Agent) -> None:
+    agent.report(run := a_report(status="running"))
+    bad = [piece(run, 0) | {"stream": "stdin"}, piece(run, 1) | {"text": None}, piece(run, 2) | {"run_id": None}]
+
+    answer = agent.call("cron_append_logs", p_batches=[*bad, piece(run, 3)])
+
+    assert (answer["appended"], answer["unknown"]) == (1, [])
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="1,000"):
+        agent.call("cron_append_logs", p_batches=[piece(run, seq) for seq in range(1001)])
+
+
+def test_live_output_of_a_run_is_bounded_and_its_end_always_fits(stage: Stage, agent: Agent) -> None:
+    agent.report(run := a_report(status="running"), other := a_report(status="running"))
+    flood = [piece(run, seq, "é" * 40_000) for seq in range(40)]
+
+    assert agent.call("cron_append_logs", p_batches=flood)["appended"] == 26
+    beside = [piece(run, 50, "é" * 40_000), piece(run, 51, ""), piece(other, 0)]
+    assert agent.call("cron_append_logs", p_batches=beside)["appended"] == 2
+    assert stage.owner.one("select sum(octet_length(text)) from cron_run_logs") <= 2 * 2**20 + 5
+
+
 def test_live_output_of_another_agents_run_is_left_out(stage: Stage, agent: Agent) -> None:
     other = stage.agent("other")
     other.hello()
     agent.report(run := a_report(status="running"))
 
-    assert (
-        other.call("cron_append_logs", p_batches=[piece(run, 0), piece({"run_id": str(uuid4())}, 0)])["appended"] == 0
-    )
+    unreported = {"run_id": str(uuid4())}
+
+    answer = other.call("cron_append_logs", p_batches=[piece(run, 0), piece(unreported, 0)])
+    assert answer["appended"] == 0
+    assert sorted(answer["unknown"]) == sorted([run["run_id"], unreported["run_id"]])
 
 
 def test_live_output_has_an_end(stage: Stage, agent: Agent) -> None:

@@ -19,6 +19,7 @@ from agent.model import (
     Hello,
     HelloReply,
     Json,
+    LogPiece,
     MirrorReply,
     MirrorSync,
     OutboxEntry,
@@ -33,7 +34,7 @@ HELLO_TRIES = 3
 
 
 class Rest:
-    """`HelloCall`, `BeatCall`, `ClaimCall`, `ReportCall` and `MirrorCall` of `agent.ports` for one agent.
+    """`HelloCall`, `BeatCall`, `ClaimCall`, `ReportCall`, `LogCall` and `MirrorCall` of `agent.ports` for one agent.
 
     Every method raises `Unreachable`, `SessionExpired`, `NeedsSignIn`, `Superseded`, `SchemaMissing` or `Refused`.
     """
@@ -95,6 +96,11 @@ class Rest:
         """Starts and finishes; by seq, one answer per entry."""
         body = await self._call("cron_report", p_reports=[wire.report(entry) for entry in entries])
         return _read("cron_report", lambda answer: wire.verdicts(answer, entries), body)
+
+    async def append_logs(self, pieces: Sequence[LogPiece]) -> frozenset[UUID]:
+        """Live output; the runs of which the server knows nothing (yet)."""
+        body = await self._call("cron_append_logs", p_batches=[wire.log_piece(piece) for piece in pieces])
+        return _read("cron_append_logs", wire.unknown_runs, body)
 
     async def sync(self, sync: MirrorSync) -> MirrorReply:
         """What changed; the server ignores a `rev` that it has seen."""

@@ -17,6 +17,7 @@ from agent.model import (
     Claimed,
     HelloReply,
     Json,
+    LogPiece,
     MirrorReply,
     MirrorRow,
     OutboxEntry,
@@ -117,6 +118,17 @@ def report(entry: OutboxEntry) -> dict[str, Json]:
     }
 
 
+def log_piece(piece: LogPiece) -> dict[str, Json]:
+    """One of `p_batches`."""
+    return {
+        "run_id": str(piece.run_id),
+        "seq": piece.seq,
+        "at": instant(piece.at),
+        "stream": piece.stream,
+        "text": piece.text,
+    }
+
+
 # ── JSON → values ────────────────────────────────────────────────────────────
 
 
@@ -164,6 +176,11 @@ def mirror_reply(body: Body) -> MirrorReply:
         touched=_int(body.get("touched") or 0),
         refused={str(each["job_id"]): str(each["agent_id"]) for each in body.get("refused") or ()},
     )
+
+
+def unknown_runs(body: Body) -> frozenset[UUID]:
+    """Of `cron_append_logs`; an older schema does not say."""
+    return frozenset(_uuids(body.get("unknown")))
 
 
 def verdicts(body: Body, entries: Sequence[OutboxEntry]) -> dict[int, Verdict]:
