@@ -42,6 +42,7 @@ from agent.report.outbox import Outbox
 from agent.report.pauses import Pauses
 from agent.report.recover import recover
 from agent.report.streamer import LogStreamer
+from agent.report.wake import WakeWatch
 from agent.run.executor import Edges, Executor
 from agent.run.slots import Slots
 from agent.schedule.scheduler import Scheduler
@@ -79,6 +80,9 @@ class Agent:
         self._jobs = given.configuration.catalogue
         self._agent_id = given.config.agent_id or given.state.agent_id(socket.gethostname())
         self._clock = SystemClock()
+        self._wake = WakeWatch(self._clock, self._on_jump, self._on_thaw)
+        self._dropping: asyncio.Task[None] | None = None
+        given.supabase.session.on_change(lambda _: self.heartbeat.hurry())
         self._probing = False
         self._link = Link()
         rest = Rest(given.supabase.database, project=given.config.project, agent_id=self._agent_id)
@@ -109,7 +113,12 @@ class Agent:
         )
         self._pauses = Pauses(self._journal, self._clock)
         self._scheduler = Scheduler(
-            clock=self._clock, jobs=self._jobs, journal=self._journal, runner=self.slots, pause=self._pauses
+            clock=self._clock,
+            jumps=self._wake,
+            jobs=self._jobs,
+            journal=self._journal,
+            runner=self.slots,
+            pause=self._pauses,
         )
 
     def _wire_reports(self, rest: Rest) -> None:
@@ -123,6 +132,7 @@ class Agent:
             self._clock,
             next_run_at,
             every_s=self._config.sync.mirror_every_s,
+            added=lambda: self._intake.look(),  # noqa: PLW0108 - the intake is built after the mirror
         )
 
     def _wire_requests(self, rest: Rest) -> None:
@@ -164,7 +174,21 @@ class Agent:
         return Listeners(
             hello=(self._intake.on_hello, self._mirror.on_hello),
             beat=(self._on_probed, self._leases.on_beat, self._intake.on_beat, lambda _: self._scheduler.kick()),
+            again=(self._supabase.session.wake, self._realtime.hurry),
         )
+
+    def _on_jump(self, ahead_s: float) -> None:
+        """Asleep until now, or the clock was set: whatever rests on time or on an old connection begins anew."""
+        self._scheduler.on_jump(ahead_s)
+        self._dropping = asyncio.create_task(self._supabase.drop_connections(), name="drop connections")
+        self._supabase.session.wake()
+        self._realtime.rebuild(f"the clock jumped by {ahead_s:.0f} s")
+        self.heartbeat.wake()
+
+    def _on_thaw(self, _late_s: float) -> None:
+        """Frozen until now: leases may have run out."""
+        self._supabase.session.wake()
+        self.heartbeat.wake()
 
     def _want_probe(self) -> bool:
         self._probing = self._realtime.want_probe()
@@ -212,6 +236,7 @@ class Agent:
         lost = await recover(self._journal, self._processes, self._jobs, self._clock, agent_id=self._agent_id)
         self.loops = Loops()
         for name, loop in (
+            ("wake watch", self._wake.run()),
             ("scheduler", self._scheduler.run()),
             ("session", self._supabase.session.run()),
             ("heartbeat", self.heartbeat.run()),
@@ -276,6 +301,8 @@ class Agent:
             await self._outbox.flush(FLUSH_S)
         await self.heartbeat.stop()
         await self.loops.stop()
+        if self._dropping is not None:
+            await self._dropping
         with suppress(StateError):
             if await self._journal.newest():
                 log.warning("reports that Supabase does not have yet are kept for the next start")

@@ -13,7 +13,7 @@ from agent.adapters.supabase.people import People
 from agent.adapters.supabase.rpc import Database
 from agent.adapters.supabase.session import Session
 from agent.adapters.supabase.target import Target
-from agent.adapters.supabase.transport import open_http
+from agent.adapters.supabase.transport import drop_connections, open_http
 from agent.config.config import Config
 from agent.errors import ConfigError
 from agent.ports import Clock
@@ -34,6 +34,10 @@ class Supabase:
     async def __aexit__(self, *_: object) -> None:
         await self.session.aclose()
         await self.http.aclose()
+
+    async def drop_connections(self) -> None:
+        """The machine slept: trust no connection of before."""
+        await drop_connections(self.http)
 
     def people(self, project: str) -> People:
         """What a person may do in `project`."""

@@ -4,7 +4,7 @@
 Errors: those of `agent.errors` only, as each docstring names them.
 """
 
-from agent.ports.clock import Clock
+from agent.ports.clock import Clock, Jumps
 from agent.ports.jobs import Jobs
 from agent.ports.memory import Notes, OutboxStore, RunJournal, SlotJournal
 from agent.ports.processes import (
@@ -31,6 +31,7 @@ __all__ = [
     "Gate",
     "HelloCall",
     "Jobs",
+    "Jumps",
     "LiveSink",
     "LogCall",
     "MirrorCall",

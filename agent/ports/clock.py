@@ -20,3 +20,11 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None:
         """Return after about `seconds` (≤ 0: yield once)."""
         ...
+
+
+class Jumps(Protocol):
+    """Notices that the wall clock jumped against the monotonic one (report/wake.py)."""
+
+    def look(self) -> None:
+        """Look now: whoever has to know of a jump knows it when this returns."""
+        ...

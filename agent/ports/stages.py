@@ -62,6 +62,10 @@ class Gate(Protocol):
         """Return as soon as `claiming`."""
         ...
 
+    async def wait_recovered(self) -> None:
+        """Return when the server answers again after it did not: whoever rests from a failure may try at once."""
+        ...
+
     def lost(self) -> None:
         """A call could not reach the server: a gap begins; the beat tries again soon."""
         ...

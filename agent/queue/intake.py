@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import uuid4
 
 import structlog
@@ -82,6 +83,10 @@ class Intake:
             tasks.create_task(self._watch_runner(), name="intake slots")
             tasks.create_task(self._claim_for_ever(), name="intake claims")
 
+    def look(self) -> None:
+        """Claim now: a job was mirrored whose requests may have waited for that."""
+        self._want.set()
+
     def on_hello(self, reply: HelloReply) -> None:
         """Never ask with a number that the server has already passed (a restored state directory)."""
         if reply.claim_seq > self._seq:
@@ -121,13 +126,7 @@ class Intake:
             await self._wait_due(self._due_at - self._clock.monotonic())
 
     async def _wait_due(self, seconds: float) -> None:
-        sleep = asyncio.ensure_future(self._clock.sleep(seconds))
-        changed = asyncio.ensure_future(self._alarm.wait())
-        try:
-            await asyncio.wait((sleep, changed), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleep.cancel()
-            changed.cancel()
+        await _first(self._clock.sleep(seconds), self._alarm.wait())
         if not self._alarm.is_set():
             self._due_at = None
             self._want.set()
@@ -225,7 +224,18 @@ class Intake:
         if not isinstance(error, StateError | Refused):  # whether the server is there is the heartbeat's to find out
             self._queue.gate.lost()
         full = min(RETRY_CAP_S, 2.0 ** min(self._failures - 1, _LARGEST_EXPONENT))
-        await self._clock.sleep(full * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load
+        wait_s = full * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load
+        await _first(self._clock.sleep(wait_s), self._queue.gate.wait_recovered())
+
+
+async def _first(*waits: Coroutine[Any, Any, Any]) -> None:
+    """Return when the first of them has ended; the others are cancelled."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 def _run(request: Request, job: Job) -> Run:

@@ -61,6 +61,8 @@ class Listeners:
 
     hello: Sequence[Callable[[HelloReply], None]] = ()
     beat: Sequence[Callable[[BeatReply], None]] = ()
+    again: Sequence[Callable[[], None]] = ()
+    """A beat was answered after some that were not: nobody sits out a backoff of his own any longer."""
 
 
 class Heartbeat:
@@ -85,7 +87,11 @@ class Heartbeat:
         self._clock = clock
         self._skew = Skew()
         self._wanted = asyncio.Event()
+        self._hurried = asyncio.Event()
         self._failures = 0
+        self._forgiven = 0
+        """Failures of before a wake-up: they do not lengthen the backoff."""
+        self._silent = False
         self._last_said = ""
         self._known = False
         self.ended = asyncio.Event()
@@ -101,7 +107,7 @@ class Heartbeat:
                 if await self._beat():
                     await self._until_next()
                 else:
-                    await self._clock.sleep(backoff(self._failures, cap_s=BEAT_S))
+                    await self._rest()
         except (Superseded, HelloRefused) as error:
             log.error("another process is this agent; this one runs nothing", error=str(error), hint=error.hint)  # noqa: TRY400 - its traceback says nothing
             self._link.supersede()
@@ -112,6 +118,16 @@ class Heartbeat:
     def beat_now(self) -> None:
         """Do not wait for the next beat: somebody asked for a cancellation."""
         self._wanted.set()
+
+    def wake(self) -> None:
+        """Beat now, also in the midst of a backoff, which begins anew: the machine slept, or sign-in works again."""
+        self._forgiven = self._failures
+        self._wanted.set()
+        self._hurried.set()
+
+    def hurry(self) -> None:
+        """Sit out no backoff; where all is well, nothing is sent for it."""
+        self._hurried.set()
 
     async def stop(self) -> None:
         """A last beat that says `stopped`, within 3 s; for after `run` was cancelled. Never raises our errors."""
@@ -130,7 +146,7 @@ class Heartbeat:
                 raise
             except CronmirrorError as error:
                 self._failed("hello", error)
-                await self._clock.sleep(backoff(self._failures, cap_s=BEAT_S))
+                await self._rest()
                 continue
             self._succeeded()
             self._known = True
@@ -163,7 +179,18 @@ class Heartbeat:
         self._link.reached()
         for listener in self._listeners.beat:
             listener(reply)
+        if self._silent:
+            self._silent = False
+            self._link.recovered()
+            for hurry in self._listeners.again:
+                hurry()
         return True
+
+    async def _rest(self) -> None:
+        """Wait before the next try; agents that lost the server together come back spread over half the backoff."""
+        self._hurried.clear()
+        wait_s = backoff(max(1, self._failures - self._forgiven), cap_s=BEAT_S)
+        await first(self._clock.sleep(wait_s), self._hurried.wait())
 
     async def _say(self, state: Literal["online", "draining", "stopped"]) -> BeatReply:
         vitals = self._vitals
@@ -200,6 +227,7 @@ class Heartbeat:
     def _failed(self, what: str, error: CronmirrorError) -> None:
         """Say each trouble once: the first time, and when it becomes another one."""
         self._failures += 1
+        self._silent = True
         if str(error) == self._last_said:
             return
         self._last_said = str(error)
@@ -209,5 +237,5 @@ class Heartbeat:
     def _succeeded(self) -> None:
         if self._last_said:
             log.info("Supabase answers again", failures=self._failures)
-        self._failures = 0
+        self._failures = self._forgiven = 0
         self._last_said = ""

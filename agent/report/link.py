@@ -18,6 +18,7 @@ class Link:
         self._drained = False
         self._superseded = False
         self._gap = 1
+        self._recoveries = 0
         self._changed = asyncio.Event()
 
     @property
@@ -46,6 +47,16 @@ class Link:
     async def wait_lost(self) -> None:
         """Return as soon as not `accepted`."""
         await self._until(lambda: not self.accepted)
+
+    async def wait_recovered(self) -> None:
+        """Return when the server answers again after it did not: whoever rests from a failure may try at once."""
+        seen = self._recoveries
+        await self._until(lambda: self._recoveries > seen)
+
+    def recovered(self) -> None:
+        """A beat was answered after some that were not."""
+        self._recoveries += 1
+        self._tell()
 
     def reached(self) -> None:
         """The server answered a beat: the gap, if there was one, is over."""

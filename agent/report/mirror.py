@@ -56,7 +56,9 @@ class Mirror:
         next_run_at: NextRun,
         *,
         every_s: float,
+        added: Callable[[], None] = lambda: None,
     ) -> None:
+        """`added`: the server has jobs now that it did not have; requests for them may have waited."""
         self._jobs = jobs
         self._call = call
         self._gate = gate
@@ -64,6 +66,7 @@ class Mirror:
         self._clock = clock
         self._next_run_at = next_run_at
         self._every_s = every_s
+        self._added = added
         self._known = _Known()
         self._unsendable: dict[str, MirrorRow] = {}
         self._kicked = asyncio.Event()
@@ -130,10 +133,13 @@ class Mirror:
                 raise
             await self._narrow(known, part, job_ids, refusal)
             return
+        fresh = any(row.job_id not in known.rows for row in part)
         for row in part:
             known.doubtful.discard(row.job_id)
             known.rows[row.job_id] = row
         self._note_owners(known, part, reply)
+        if fresh:
+            self._added()
 
     async def _narrow(
         self, known: _Known, part: tuple[MirrorRow, ...], job_ids: tuple[str, ...] | None, refusal: Refused
@@ -168,7 +174,7 @@ class Mirror:
         said("mirror not synced; trying again", error=str(error), hint=error.hint)
         if not isinstance(error, Refused):  # whether the server is there at all is the heartbeat's to find out
             self._gate.lost()
-        await self._clock.sleep(backoff(self._failures, cap_s=RETRY_CAP_S))
+        await first(self._clock.sleep(backoff(self._failures, cap_s=RETRY_CAP_S)), self._gate.wait_recovered())
 
 
 def _forget(known: _Known, gone: Iterable[str]) -> None:

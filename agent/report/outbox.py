@@ -151,8 +151,10 @@ class Outbox:
             self._link.lost()
             if self._failures == STUBBORN:
                 await self._lighten()
-        wish = getattr(error, "retry_after_s", None) or 0.0
-        await self._clock.sleep(max(wish, backoff(self._failures, cap_s=RETRY_CAP_S)))
+        if wish := getattr(error, "retry_after_s", None):
+            await self._clock.sleep(max(wish, backoff(self._failures, cap_s=RETRY_CAP_S)))
+        else:
+            await first(self._clock.sleep(backoff(self._failures, cap_s=RETRY_CAP_S)), self._link.wait_recovered())
 
     async def _lighten(self) -> None:
         """The server answers beats, but never this report alone: its output may be what the way there cannot carry."""

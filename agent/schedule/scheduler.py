@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,7 +16,7 @@ import structlog
 
 from agent.errors import StateError
 from agent.model import Job, Overlap, PlannedRun, Reason, Run, ScheduleKind, Trigger
-from agent.ports import Clock, Jobs, PauseState, Runner, SlotJournal
+from agent.ports import Clock, Jobs, Jumps, PauseState, Runner, SlotJournal
 from agent.schedule.decisions import Decision, Moment, decide_retry, decide_slots, missed
 from agent.schedule.timeline import Timeline
 from agent.schedule.timetable import next_run_at
@@ -26,16 +26,17 @@ __all__ = ["Scheduler", "next_run_at"]
 log = structlog.get_logger()
 
 LONGEST_SLEEP_S = 10.0
-"""So soon it is noticed that the machine slept, the clock was set, a pause ended or the disk has room again."""
-JUMP = timedelta(seconds=30)
-"""Wall time that ran ahead of the monotonic clock by more: the machine was asleep."""
+"""So soon it is noticed that a pause ended or the disk has room again."""
 
 
 class Scheduler:
     """Decides slots, catch-ups and retries of scheduled runs, and hands runs over when they are due."""
 
-    def __init__(self, *, clock: Clock, jobs: Jobs, journal: SlotJournal, runner: Runner, pause: PauseState) -> None:
+    def __init__(
+        self, *, clock: Clock, jumps: Jumps, jobs: Jobs, journal: SlotJournal, runner: Runner, pause: PauseState
+    ) -> None:
         self._clock = clock
+        self._jumps = jumps
         self._jobs = jobs
         self._journal = journal
         self._runner = runner
@@ -45,12 +46,21 @@ class Scheduler:
         """Planned runs that the runner has and that have not begun."""
         self._started = False
         self._cause = Reason.AGENT_DOWN
-        self._seen: tuple[datetime, float] | None = None
+        self._jumped = False
         self._kicked = asyncio.Event()
 
     def kick(self) -> None:
         """Look again at once: a retry may have been planned, a pause may be over."""
         self._kicked.set()
+
+    def on_jump(self, ahead_s: float) -> None:
+        """The wall clock ran ahead of the monotonic one (the machine was asleep), or was set back: look at once."""
+        self._jumped = True
+        if ahead_s > 0:
+            self._cause = Reason.ASLEEP
+        else:
+            self._timeline.say_waiting(self._clock.now())
+        self.kick()
 
     async def run(self) -> None:
         """Until cancelled. A journal that fails is waited for: undecided slots are decided when it works again."""
@@ -78,21 +88,15 @@ class Scheduler:
         left = [run for run in sorted(held, key=self._after_those_on_time) if not self._hand_over(run, moment)]
         if not self._started:
             self._hand_over_startup(moment)
-        self._started, self._cause = True, Reason.BUSY
+        self._started = True
+        if not self._jumped:  # else meanwhile: the next turn decides by it
+            self._cause = Reason.BUSY
         return self._seconds_left(left)
 
     def _look_at_the_clock(self) -> Moment:
-        now, steady = self._clock.now(), self._clock.monotonic()
-        if self._seen is not None:
-            ahead = (now - self._seen[0]) - timedelta(seconds=steady - self._seen[1])
-            if ahead > JUMP:
-                log.info("the machine was asleep, or its clock was set forward", seconds=round(ahead.total_seconds()))
-                self._cause = Reason.ASLEEP
-            elif ahead < -JUMP:
-                log.warning("the clock was set back", seconds=round(-ahead.total_seconds()))
-                self._timeline.say_waiting(now)
-        self._seen = (now, steady)
-        return Moment(now=now, cause=self._cause, paused=self._pause.paused("schedule"))
+        self._jumps.look()
+        self._jumped = False
+        return Moment(now=self._clock.now(), cause=self._cause, paused=self._pause.paused("schedule"))
 
     async def _held(self) -> Sequence[PlannedRun]:
         """Planned runs that were not handed over."""

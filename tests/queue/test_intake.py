@@ -432,6 +432,27 @@ async def test_a_restored_state_directory_goes_on_after_the_servers_number() -> 
 # ── trouble ─────────────────────────────────────────────────────────────────
 
 
+async def test_no_backoff_is_sat_out_when_the_server_answers_again() -> None:
+    house = House()
+    house.server.fail("claim", Unreachable("timeout"), times=6)
+    request = house.server.queue()
+    async with running(house):
+        await house.clock.advance(40)
+        assert house.claims == 6
+        house.link.recovered()
+        await settle()
+        assert house.taken == [request]
+
+
+async def test_a_job_that_was_just_mirrored_is_claimed_for_at_once() -> None:
+    house = House()
+    async with running(house):
+        request = house.server.queue()
+        house.intake.look()
+        await settle()
+        assert house.taken == [request]
+
+
 async def test_nothing_is_claimed_before_the_outbox_was_drained() -> None:
     house = House()
     house.server.queue()

@@ -239,6 +239,46 @@ async def test_a_failure_of_another_call_makes_the_beat_look_soon() -> None:
         assert house.beats == 2
 
 
+async def test_waking_beats_at_once_also_in_the_midst_of_a_backoff_which_begins_anew() -> None:
+    again: list[str] = []
+    house = House()
+    house.heartbeat._listeners = Listeners(again=(lambda: again.append("again"),))
+    async with running(house):
+        await house.clock.advance(1)
+        house.heartbeat.wake()
+        await settle()
+        assert house.beats == 2
+        house.server.down = True
+        await house.clock.advance(300)
+        rests = asyncio.ensure_future(house.link.wait_recovered())
+        house.heartbeat.wake()
+        await settle()
+        before = house.beats
+        await house.clock.advance(1)
+        assert house.beats == before + 1
+        house.server.down = False
+        house.heartbeat.hurry()
+        await settle()
+        assert house.link.accepted
+        assert rests.done()
+        assert again == ["again"]
+        after = house.beats
+        house.heartbeat.hurry()
+        await house.clock.advance(1)
+        assert house.beats == after
+
+
+async def test_a_hello_that_waits_is_said_again_when_woken() -> None:
+    house = House()
+    house.server.down = True
+    async with running(house):
+        await house.clock.advance(100)
+        house.server.down = False
+        house.heartbeat.wake()
+        await settle()
+        assert house.link.accepted
+
+
 async def test_a_superseded_agent_says_so_and_never_speaks_again() -> None:
     async with running(House()) as house:
         house.server.taken_over = True

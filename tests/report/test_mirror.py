@@ -67,6 +67,31 @@ async def test_all_jobs_are_mirrored_right_after_hello() -> None:
         assert house.server.mirror["b"].schedule_kind is None
 
 
+async def test_whoever_waits_for_jobs_hears_when_new_ones_are_there() -> None:
+    house = House(a_job("a"))
+    added: list[int] = []
+    house.mirror._added = lambda: added.append(len(house.server.mirror))
+    async with running(house):
+        assert added == [1]
+        house.jobs.reload(a_job("a", description="changed"))
+        await house.clock.advance(1)
+        assert added == [1]
+        house.jobs.reload(a_job("a"), a_job("b"))
+        await house.clock.advance(1)
+        assert added == [1, 2]
+
+
+async def test_no_backoff_is_sat_out_when_the_server_answers_again() -> None:
+    house = House(a_job("a"))
+    house.server.fail("sync", Unreachable("timeout"), times=6)
+    async with running(house):
+        await house.clock.advance(40)
+        assert not house.server.mirror
+        house.link.recovered()
+        await settle()
+        assert house.server.mirror
+
+
 async def test_a_row_says_what_a_page_needs() -> None:
     job = a_job(
         "a",

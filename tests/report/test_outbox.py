@@ -63,6 +63,17 @@ async def test_a_report_is_sent_at_once_when_the_server_is_there() -> None:
         assert not house.store.entries
 
 
+async def test_no_backoff_is_sat_out_when_the_server_answers_again() -> None:
+    async with running(House()) as house:
+        house.server.fail("report", Unreachable("timeout"), times=6)
+        house.store.add(a_report())
+        await house.clock.advance(40)
+        assert len(house.sent()) == 6
+        house.link.recovered()
+        await settle()
+        assert not house.store.entries
+
+
 async def test_nothing_is_sent_before_hello() -> None:
     house = House()
     house.server.down = True

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agent.model import Job, Run, RunStatus, Schedule, ScheduleKind
+from agent.report.wake import WakeWatch
 from agent.schedule.scheduler import Scheduler
 from tests.support.clock import VirtualClock, settle
 from tests.support.fake_slots import BeginningRunner, FakeSlots, Killed
@@ -36,12 +37,21 @@ class World:
         """A process begins; without jobs: with those of the last one."""
         self.jobs = FakeJobs(*(jobs or self.jobs.all()))
         self.runner.kill_at = self.journal.kill_at = None
+        watch = WakeWatch(self.clock, self.on_jump, lambda _: None)
         self.scheduler = Scheduler(
-            clock=self.clock, jobs=self.jobs, journal=self.journal, runner=self.runner, pause=self.pause
+            clock=self.clock,
+            jumps=watch,
+            jobs=self.jobs,
+            journal=self.journal,
+            runner=self.runner,
+            pause=self.pause,
         )
         self.task = asyncio.create_task(self.scheduler.run())
         await settle()
         self.check()
+
+    def on_jump(self, ahead_s: float) -> None:
+        self.scheduler.on_jump(ahead_s)
 
     async def kill(self) -> None:
         """The process ends without a word."""

@@ -175,9 +175,9 @@ async def test_catch_ups_go_by_their_instant_where_they_make_nobody_skip(world, 
 
 
 async def test_a_loop_that_came_too_late_is_busy(world, job):
-    await world.start(job("*/10 * * * * *"))
-    world.sleep(seconds=25)  # less than a jump
-    await world.advance(seconds=10)
+    await world.start(job("*/4 * * * * *"))
+    world.sleep(seconds=9)  # less than a jump
+    await world.advance(seconds=6)
     assert [report.reason for report in world.journal.reports] == ["busy", "busy"]
     assert len(world.runner.runs) == 1
 

@@ -38,17 +38,21 @@ class VirtualClock:
         """Set the wall clock alone: sleep of the machine (forward), NTP or a person (either way)."""
         self._wall += delta
 
+    def freeze(self, seconds: float) -> None:
+        """Both clocks go on, nobody wakes: the process stands still."""
+        self._pass(seconds)
+
     async def advance(self, seconds: float) -> None:
         """Let `seconds` pass, waking every sleeper at its instant."""
         end = self._mono + seconds
         await settle()
         while self._sleepers and self._sleepers[0][0] <= end:
             due, _, woken = heapq.heappop(self._sleepers)
-            self._pass(due - self._mono)
+            self._pass(max(0.0, due - self._mono))
             if not woken.done():
                 woken.set_result(None)
             await settle()
-        self._pass(end - self._mono)
+        self._pass(max(0.0, end - self._mono))
         await settle()
 
     def _pass(self, seconds: float) -> None:

@@ -151,10 +151,15 @@ class Line:
         """Hand over a new access token. Not `set_auth`: that one waits for a reply which never comes."""
         await self._send(self._channel.topic, ChannelEvents.access_token, {"access_token": token})
 
-    async def close(self) -> None:
-        """End socket and tasks; returns within a few seconds even where nobody answers any more."""
+    async def close(self, *, politely: bool = True) -> None:
+        """End socket and tasks; returns within a few seconds even where nobody answers any more.
+
+        Not `politely`: at once, without a word; for where the other end is certain to be gone.
+        """
         tasks = self._tasks()
         self._down = self._down or "closed"
+        if not politely and self._client.socket is not None:
+            self._client.socket.transport.abort()
         try:
             async with asyncio.timeout(2 * CLOSE_S):
                 await self._client.close()

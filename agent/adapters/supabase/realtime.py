@@ -6,6 +6,7 @@ A hint may be lost (Realtime delivers at most once), so each new subscription sa
 
 from __future__ import annotations
 
+import asyncio
 import random
 import secrets
 from collections.abc import Mapping
@@ -46,8 +47,6 @@ class Pace:
     backoff_cap_s: float = 30.0
     steady_s: float = 30.0
     """A line that lived for so long lets the backoff begin anew."""
-    jump_s: float = 10.0
-    """Difference of wall and monotonic time that means the machine has slept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +57,8 @@ class _End:
     retry_after_s: float | None = None
     token: str | None = None
     """The access token, where the server found fault with it."""
+    cut: bool = False
+    """We threw it away ourselves: the next one is made at once."""
 
 
 class SupervisedRealtime:
@@ -84,6 +85,8 @@ class SupervisedRealtime:
         self._since: datetime | None = None
         self._why = "not connected yet"
         self._new_token: str | None = None
+        self._cut = asyncio.Event()
+        self._hurried = asyncio.Event()
         session.on_change(self._take_token)
 
     # ── what others ask ──────────────────────────────────────────────────────
@@ -115,6 +118,16 @@ class SupervisedRealtime:
         """The beat that carried the probe was answered; `at`, its time, is for the log."""
         self._probe.sent(at)
 
+    def rebuild(self, why: str) -> None:
+        """Throw the line away without a word and make a new one at once: the machine slept."""
+        self._why = why
+        self._cut.set()
+        self._hurried.set()
+
+    def hurry(self) -> None:
+        """Sit out no backoff: the server answers again."""
+        self._hurried.set()
+
     # ── the loop ─────────────────────────────────────────────────────────────
 
     async def run(self) -> None:
@@ -123,13 +136,17 @@ class SupervisedRealtime:
         while True:
             began = self._clock.monotonic()
             end = await self._live()
+            if end.cut:
+                tries = 0
+                _log.info("realtime is built anew", why=end.why)
+                continue
             steady = self._clock.monotonic() - began >= self._pace.steady_s
             tries = 1 if steady else tries + 1
             wait_s = self._delay_s(tries, end.retry_after_s)
             log = _log.warning if tries == 1 else _log.debug
             log("realtime is down, polling instead", why=end.why, tries=tries, retry_in_s=round(wait_s, 1))
             await self._mend_token(end)
-            await self._clock.sleep(wait_s)
+            await self._rest(wait_s, cut_short=end.retry_after_s is None)
 
     async def _live(self) -> _End:
         """One line from its beginning to its end."""
@@ -141,30 +158,48 @@ class SupervisedRealtime:
             self._bindings(),
             self._listening,
         )
+        self._cut.clear()
+        self._hurried.clear()
+        tasks = asyncio.ensure_future(self._lived(line)), asyncio.ensure_future(self._cut.wait())
         try:
-            end = await self._lived(line)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            end = _End(why=self._why, cut=True) if self._cut.is_set() else tasks[0].result()
             self._why = end.why  # before the close, which takes a while where nobody answers
             return end
         finally:
             self._since = None
             self._probe.forget()
-            await line.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await line.close(politely=not self._cut.is_set())
+
+    async def _rest(self, seconds: float, *, cut_short: bool) -> None:
+        """Until then, or until somebody knows that it is worth another try."""
+        if not cut_short:
+            await self._clock.sleep(seconds)
+            return
+        waits = asyncio.ensure_future(self._clock.sleep(seconds)), asyncio.ensure_future(self._hurried.wait())
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     async def _lived(self, line: Line) -> _End:
         try:
             token = await self._session.token()
             self._new_token = None
-            skew = self._skew()
             await line.open(token)
-            why = await self._watch(line, skew)
+            why = await self._watch(line)
         except LineBroken as err:
             return _End(why=str(err), retry_after_s=err.retry_after_s)
         except CronmirrorError as err:
             return _End(why=str(err))
         return _End(why=why, token=token if _about_token(why) else None)
 
-    async def _watch(self, line: Line, skew: float) -> str:
-        """Return why the line has to go. `skew`: of the clocks before it was opened."""
+    async def _watch(self, line: Line) -> str:
+        """Return why the line has to go."""
         clock, pace = self._clock, self._pace
         opened = heard = asked = clock.monotonic()
         frames = line.frames
@@ -173,7 +208,7 @@ class SupervisedRealtime:
             now = clock.monotonic()
             if line.frames != frames:
                 frames, heard = line.frames, now
-            if fault := self._fault(line, silent_s=now - heard, open_s=now - opened, slept_s=self._skew() - skew):
+            if fault := self._fault(line, silent_s=now - heard, open_s=now - opened):
                 return fault
             if now - asked >= pace.heartbeat_s:
                 asked = now
@@ -182,11 +217,9 @@ class SupervisedRealtime:
                 token, self._new_token = self._new_token, None
                 await line.give_token(token)
 
-    def _fault(self, line: Line, *, silent_s: float, open_s: float, slept_s: float) -> str | None:
+    def _fault(self, line: Line, *, silent_s: float, open_s: float) -> str | None:
         if line.down is not None:
             return line.down
-        if abs(slept_s) >= self._pace.jump_s:
-            return f"the clock jumped by {slept_s:.0f} s (sleep?)"
         if silent_s >= self._pace.silence_s:
             return f"no answer to heartbeats for {silent_s:.0f} s"
         if self._since is None and open_s >= self._pace.listen_s:
@@ -207,9 +240,6 @@ class SupervisedRealtime:
         jitter = random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
         backoff_s = min(self._pace.backoff_cap_s, self._pace.backoff_s * 2.0 ** min(tries - 1, 10)) * jitter
         return max(backoff_s, (wish_s or 0.0) + jitter if wish_s else 0.0)
-
-    def _skew(self) -> float:
-        return self._clock.now().timestamp() - self._clock.monotonic()
 
     # ── called by the line: must neither block nor raise ─────────────────────
 

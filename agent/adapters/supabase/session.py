@@ -21,8 +21,9 @@ from agent.errors import CronmirrorError, NeedsSignIn, Unreachable
 from agent.ports import Clock
 
 STEP_S: Final = 30.0
-"""Longest sleep of the refresher: so soon after the machine wakes it notices what the wall clock says."""
-BACKOFF_S: Final = (1.0, 30.0)
+"""Longest sleep of the refresher; `wake` cuts it short."""
+BACKOFF_S: Final = (1.0, 15.0)
+"""No longer than the heartbeat's: after an outage of more than a token's life everything waits for this one."""
 SIGN_IN_EVERY_S: Final = 60.0
 SIGN_IN_CAP_S: Final = 900.0
 LOGIN_HINT: Final = "Run `cronmirror login`, or set supabase.email and supabase.password in the configuration."
@@ -58,6 +59,7 @@ class Session:
         self._password_after: datetime | None = None
         self._password_wait_s = SIGN_IN_EVERY_S
         self._listeners: list[Callable[[str], None]] = []
+        self._woken = asyncio.Event()
         self.problem: str | None = None
         """Why there is no fresh token at the moment, for people; None when there is one."""
         if target.key_kind is KeyKind.SECRET:
@@ -129,7 +131,12 @@ class Session:
                     await self._clock.sleep(STEP_S)
                     self._adopt_stored()
                     continue
-            await self._clock.sleep(min(max(self._due_in_s(), 1.0), STEP_S))
+            await self._sleep(min(max(self._due_in_s(), 1.0), STEP_S))
+
+    def wake(self) -> None:
+        """Look at the wall clock now and sit out no backoff: the machine slept, or the network is back."""
+        woken, self._woken = self._woken, asyncio.Event()
+        woken.set()
 
     async def aclose(self) -> None:
         """End a refresh under way."""
@@ -137,6 +144,15 @@ class Session:
         if flight:
             flight.cancel()
             await asyncio.gather(flight, return_exceptions=True)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Until then, or until woken."""
+        waits = asyncio.ensure_future(self._clock.sleep(seconds)), asyncio.ensure_future(self._woken.wait())
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     # ── one refresh at a time ────────────────────────────────────────────────
 
@@ -157,9 +173,10 @@ class Session:
                 log = _log.debug if self.problem == str(err) else _log.warning
                 self.problem = str(err)
                 tries += 1
-                wait_s = _backoff(tries) if err.retry_after_s is None else err.retry_after_s + random.random()  # noqa: S311 - jitter
+                wish_s = err.retry_after_s
+                wait_s = _backoff(tries) if wish_s is None else wish_s + random.random()  # noqa: S311 - jitter
                 log("sign-in must wait", why=str(err), hint=err.hint, retry_in_s=round(wait_s, 1))
-                await self._clock.sleep(wait_s)
+                await (self._sleep(wait_s) if wish_s is None else self._clock.sleep(wait_s))
             except NeedsSignIn as err:
                 self.problem = str(err)
                 self._needs = err
@@ -268,7 +285,7 @@ class Session:
 
 
 def _backoff(tries: int) -> float:
-    """Full jitter between a half and the whole of 1, 2, 4 … 30 s."""
+    """Full jitter between a half and the whole of 1, 2, 4 … 15 s."""
     base, cap = BACKOFF_S
     return min(cap, base * 2.0 ** min(tries - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
 

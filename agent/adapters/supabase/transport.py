@@ -95,6 +95,18 @@ def open_http() -> httpx.AsyncClient:
     )
 
 
+async def drop_connections(http: httpx.AsyncClient) -> None:
+    """Close every connection of the pool, those in use too: what is asked on one fails now, and the next is new.
+
+    After sleep the other ends are gone without a word, and each call would wait for its time limit first. A closed
+    transport of httpx (httpcore's pool) goes on with new connections.
+    """
+    transports = {http._transport, *http._mounts.values()} - {None}  # noqa: SLF001 - httpx has no other way
+    for transport in transports:
+        if transport is not None:
+            await transport.aclose()
+
+
 class _Bounded(httpx.AsyncByteStream):
     """A body that ends in an error where it becomes too much."""
 

@@ -290,10 +290,29 @@ async def test_an_unpublished_table_is_named_by_the_servers_own_words(make, fake
         await wait_until(lambda: realtime.reason == f"polling: {fake.realtime.system_error}")
 
 
-async def test_after_sleep_the_line_is_rebuilt(make, fake, clock):
-    async with healthy(make()) as realtime:
-        clock.pushed_s += 600
-        await wait_until(lambda: fake.realtime.connects >= 2)
+async def test_after_sleep_the_line_is_rebuilt_at_once_and_without_a_word_to_the_old_one(make, fake):
+    async with healthy(make(replace(QUICK, backoff_s=60, backoff_cap_s=60))) as realtime:
+        realtime.rebuild("the machine slept")
+        await rebuilt(realtime)
+        assert fake.realtime.connects == 2
+        assert realtime.reason.startswith("connected")
+
+
+async def test_sleep_in_the_middle_of_a_join_begins_it_anew(make, fake):
+    fake.realtime.deaf = True
+    async with running(make()) as realtime:
+        await wait_until(lambda: fake.realtime.connects)
+        fake.realtime.deaf = False
+        realtime.rebuild("the machine slept")
+        await rebuilt(realtime)
+
+
+async def test_nobody_sits_out_a_backoff_once_the_server_is_known_to_answer(make, fake):
+    fake.realtime.refuse = (503, {})
+    async with running(make(replace(QUICK, backoff_s=60, backoff_cap_s=60))) as realtime:
+        await wait_until(lambda: "503" in realtime.reason)
+        fake.realtime.refuse = None
+        realtime.hurry()
         await rebuilt(realtime)
 
 

@@ -10,6 +10,7 @@ from agent.adapters.supabase import rpc, transport
 from agent.adapters.supabase.rest import Rest
 from agent.adapters.supabase.rpc import Database
 from agent.adapters.supabase.target import Target
+from agent.adapters.supabase.transport import drop_connections
 from agent.errors import (
     Forgotten,
     HelloRefused,
@@ -33,6 +34,7 @@ from agent.model import (
     VerdictKind,
 )
 from tests.support.misbehaving_supabase import ANON, EMAIL, Answer
+from tests.support.waiting import wait_until
 
 NOW = "2026-03-01T12:00:00+00:00"
 ACCEPTED = {"status": "accepted", "epoch": 3, "role": "agent", "schema_version": 1, "server_time": NOW, "claim_seq": 4}
@@ -388,3 +390,14 @@ async def test_jobs_are_read_page_by_page(people, fake):
 async def test_runs_are_read(people, fake):
     fake.rpcs["get_cron_job_runs"] = lambda args: [{"runid": args["limit_count"]}]
     assert await people.job_runs(5) == [{"runid": 5}]
+
+
+async def test_calls_on_connections_from_before_a_sleep_are_asked_again_on_new_ones(database, http, fake):
+    fake.rpcs |= {"first": lambda _: {}, "slow": lambda _: {}}
+    await database.rpc("first", {})
+    fake.next_answer("/rpc/slow", Answer(delay_s=30))
+    waiting = asyncio.ensure_future(database.rpc("slow", {}))
+    await wait_until(lambda: fake.paths("/rpc/slow"))
+    await drop_connections(http)
+    await asyncio.wait_for(waiting, 5)
+    assert len(fake.paths("/rpc/slow")) == 2

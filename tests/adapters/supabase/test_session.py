@@ -377,7 +377,7 @@ async def test_signing_out_of_an_ended_session_is_fine(session, fake):
 # ── the refresher ────────────────────────────────────────────────────────────
 
 
-async def test_the_refresher_is_ahead_of_expiry_and_notices_a_jump_of_the_wall_clock(make_session, target, fake):
+async def test_the_refresher_is_ahead_of_expiry_and_looks_at_once_when_woken(make_session, target, fake):
     clock = VirtualClock()
     session = make_session(target, clock=clock)
     first = await session.token()
@@ -386,9 +386,25 @@ async def test_the_refresher_is_ahead_of_expiry_and_notices_a_jump_of_the_wall_c
             await clock.advance(30)
         assert len(fake.grants("refresh_token")) == 0
         clock.step_wall(timedelta(hours=2))
-        await clock.advance(30)
+        session.wake()
         await wait_until(lambda: len(fake.grants("refresh_token")) == 1)
         await wait_until(lambda: session._tokens.access != first)
+
+
+async def test_a_sign_in_that_waits_tries_again_when_woken_but_honours_the_servers_wish(make_session, target, fake):
+    session = make_session(target, clock=VirtualClock())  # it never moves: nothing here ends by waiting
+    fake.next_answer("/token", Answer(status=503))
+    async with running(session.token()) as waiting:
+        await wait_until(lambda: session.problem)
+        session.wake()
+        assert await asyncio.wait_for(asyncio.shield(waiting), 5)
+    fake.next_answer("/token", Answer(status=429, headers={"retry-after": "60"}))
+    async with running(session.renew(await session.token())):
+        await wait_until(lambda: session.problem)
+        for _ in range(3):
+            session.wake()
+            await asyncio.sleep(0)
+        assert session.problem
 
 
 @pytest.mark.parametrize(("lifetime_s", "ahead_s"), [(4, 2), (300, 60), (3600, 360)])

@@ -129,7 +129,7 @@ async def test_thirty_times_asleep_and_awake_leak_neither_tasks_nor_files(agent)
         await wait_until(lambda: realtime.healthy)
         tasks, files = len(asyncio.all_tasks()), process.num_fds()
         for _ in range(30):
-            agent.clock.pushed_s += 600
+            realtime.rebuild("the machine slept")
             await wait_until(lambda: not realtime.healthy)
             await wait_until(lambda: realtime.healthy)
         await hears(agent, realtime)
