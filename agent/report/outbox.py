@@ -13,15 +13,19 @@ from collections.abc import Sequence
 import structlog
 
 from agent.errors import CronmirrorError, Refused, StateError, TemporaryError
-from agent.model import OutboxEntry, VerdictKind
+from agent.model import OutboxEntry, RunStatus, Verdict, VerdictKind
 from agent.ports import Clock, OutboxStore, ReportCall
 from agent.report.link import Link
 from agent.report.pace import backoff, first, within
 
 log = structlog.get_logger()
 
-BATCH_REPORTS = 50
+BATCH_REPORTS = 200
 BATCH_BYTES = 512 * 1024
+BUSY_REPORTS = 4
+"""So many reports in one call mean that runs come and go: the next call is left a moment to fill. With fewer, it goes
+at once: somebody may be watching."""
+LINGER_S = 0.05
 RETRY_CAP_S = 60.0
 STUBBORN = 8
 """Failures in a row, each after an answered beat, until the first report is tried without its output."""
@@ -61,13 +65,16 @@ class Outbox:
             await self._link.wait_accepted()
             try:
                 if self._link.claiming:
-                    await self._send_next()
+                    sent = await self._send_next()
                 else:
+                    sent = 0
                     await self._drain()
             except CronmirrorError as error:
                 await self._rest(error)
                 continue
             self._failures = 0
+            if BUSY_REPORTS <= sent < BATCH_REPORTS:
+                await self._clock.sleep(LINGER_S)
             if self._link.claiming:
                 await first(self._store.wait_pending(), self._link.wait_lost())
 
@@ -92,35 +99,39 @@ class Outbox:
             pass
         self._link.drained(gap)
 
-    async def _send_next(self, up_to: int | None = None) -> bool:
-        """Send the oldest batch; False when there was none (or none up to that seq)."""
+    async def _send_next(self, up_to: int | None = None) -> int:
+        """Send the oldest batch; how many reports that were: 0 when there was none (or none up to that seq)."""
         async with self._sending:
             batch = await self._store.pending(max(1, BATCH_REPORTS >> self._failures), BATCH_BYTES >> self._failures)
             if not batch or (up_to is not None and batch[0].seq > up_to):
-                return False
+                return 0
             await self._send(batch)
-            return True
+            return len(batch)
 
     async def _send(self, batch: Sequence[OutboxEntry]) -> None:
+        """Send a batch, and settle what was answered. A start whose end is here too goes without saying."""
+        ends = {entry.report.run_id: entry.seq for entry in batch if entry.report.status is not RunStatus.RUNNING}
+        said = [e for e in batch if e.report.status is not RunStatus.RUNNING or ends.get(e.report.run_id, 0) < e.seq]
         try:
-            verdicts = await self._call.report(batch)
+            verdicts = await self._call.report(said)
         except Refused as refusal:
             if not blames_the_reports(refusal):
                 raise
             await self._narrow(batch, refusal)
             return
-        answered = [entry for entry in batch if entry.seq in verdicts]
+        answered = [entry for entry in said if entry.seq in verdicts]
         unstorable = [entry for entry in answered if (verdicts[entry.seq].why or "").startswith(_UNSTORABLE)]
         settled = {entry.seq: verdicts[entry.seq] for entry in answered if entry not in unstorable}
         for entry in answered:
             verdict = verdicts[entry.seq]
             if entry.seq in settled and verdict.kind is VerdictKind.REJECTED:
                 log.warning("report rejected; the run is kept locally", why=verdict.why, **_named(entry))
-        await self._store.settle(settled)
+        implied = [entry for entry in batch if entry not in said and ends[entry.report.run_id] in settled]
+        await self._store.settle(settled | {entry.seq: _implied(entry) for entry in implied})
         for entry in unstorable:
             await self._lighten_or_set_aside(entry, str(verdicts[entry.seq].why))
-        if len(answered) < len(batch):
-            raise TemporaryError(f"the server answered {len(answered)} of {len(batch)} reports")
+        if len(answered) < len(said):
+            raise TemporaryError(f"the server answered {len(answered)} of {len(said)} reports")
 
     async def _narrow(self, batch: Sequence[OutboxEntry], refusal: Refused) -> None:
         if len(batch) > 1:
@@ -162,6 +173,10 @@ class Outbox:
             if not entry.without_output:
                 log.warning("report not sent in many tries; trying it without its output", **_named(entry))
                 await self._store.strip_output(entry.seq)
+
+
+def _implied(start: OutboxEntry) -> Verdict:
+    return Verdict(run_id=start.report.run_id, kind=VerdictKind.ACCEPTED)
 
 
 def _named(entry: OutboxEntry) -> dict[str, object]:

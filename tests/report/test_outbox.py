@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from agent.errors import NeedsSignIn, Refused, StateError, Superseded, Unreachable
 from agent.model import OutboxEntry, Report, RunStatus, Verdict, VerdictKind
 from agent.report.link import Link
-from agent.report.outbox import BATCH_REPORTS, STUBBORN, Outbox
+from agent.report.outbox import BATCH_REPORTS, BUSY_REPORTS, LINGER_S, STUBBORN, Outbox
 from tests.support.clock import VirtualClock, settle
 from tests.support.fake_memory import FakeOutboxStore
 from tests.support.fake_supabase import FakeSupabase
@@ -85,10 +85,48 @@ async def test_nothing_is_sent_before_hello() -> None:
 
 async def test_many_reports_go_in_batches_in_order() -> None:
     house = House()
-    seqs = [house.store.add(a_report()) for _ in range(120)]
+    seqs = [house.store.add(a_report()) for _ in range(2 * BATCH_REPORTS + 20)]
     async with running(house):
         assert [len(batch) for batch in house.sent()] == [BATCH_REPORTS, BATCH_REPORTS, 20]
         assert [seq for batch in house.sent() for seq in batch] == seqs
+
+
+async def test_a_start_whose_end_is_here_too_goes_without_saying_and_is_settled_with_it() -> None:
+    house = House()
+    start, alone = a_report(status=RunStatus.RUNNING), a_report(status=RunStatus.RUNNING)
+    for report in (start, alone, a_report(run_id=start.run_id)):
+        house.store.add(report)
+    async with running(house):
+        assert house.sent() == [[2, 3]]
+        assert set(house.store.verdicts) == {1, 2, 3}
+
+
+async def test_a_start_is_not_settled_before_its_end_can_be_stored() -> None:
+    house = House()
+    start = a_report(status=RunStatus.RUNNING)
+    house.server = house.outbox._call = Picky(house.clock, {start.run_id}, set())
+    for report in (start, a_report(run_id=start.run_id, output="x")):
+        house.store.add(report)
+    async with running(house):
+        await house.clock.advance(30)
+        assert set(house.store.verdicts) == {1, 2}
+        assert house.server.runs[start.run_id].status is RunStatus.OK
+
+
+async def test_while_runs_come_and_go_the_next_call_is_left_a_moment_to_fill() -> None:
+    async with running(House()) as house:
+        for _ in range(BUSY_REPORTS):
+            house.store.add(a_report())
+        await settle()
+        house.store.add(a_report())
+        await settle()
+        assert len(house.sent()) == 1
+        house.store.add(a_report())
+        await house.clock.advance(LINGER_S)
+        assert [len(batch) for batch in house.sent()] == [BUSY_REPORTS, 2]
+        house.store.add(a_report())  # it is quiet again
+        await settle()
+        assert [len(batch) for batch in house.sent()] == [BUSY_REPORTS, 2, 1]
 
 
 async def test_a_batch_whose_answer_was_lost_is_sent_again_after_the_next_beat() -> None:
@@ -268,12 +306,12 @@ async def test_a_report_that_never_gets_through_alone_is_tried_without_its_outpu
 
 async def test_a_large_batch_that_fails_is_tried_smaller() -> None:
     house = House()
-    for _ in range(60):
+    for _ in range(BATCH_REPORTS + 10):
         house.store.add(a_report())
     house.server.fail("report", Unreachable("timeout"), times=3)
     async with running(house):
         await house.clock.advance(60)
-    assert [len(batch) for batch in house.sent()][:4] == [50, 25, 12, 6]
+    assert [len(batch) for batch in house.sent()][:4] == [BATCH_REPORTS >> failures for failures in range(4)]
     assert not house.store.entries
 
 
@@ -471,7 +509,8 @@ async def _storm(runs, troubles, order) -> None:
         if kind == "poison":
             assert statuses == []
         else:
-            assert list(dict.fromkeys(statuses)) == [RunStatus.RUNNING, RunStatus.OK]  # repeats may follow
+            # A start that was left out beside its end, and then split from it, may follow it: a duplicate.
+            assert RunStatus.OK in statuses
             assert house.server.runs[reports[0].run_id].status is RunStatus.OK
 
 
