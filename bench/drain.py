@@ -12,7 +12,7 @@ from bench import children
 from bench.figures import Effort, Figures, ratio, rotate
 from bench.ground import Agent, Ground, Project, until
 from bench.programs import NOOP
-from bench.rivals import procrastinate_queue, queue_floor
+from bench.rivals import procrastinate_queue, queue_table
 
 COUNT, QUICK_COUNT = 5_000, 200
 CONCURRENCY = 16
@@ -113,7 +113,7 @@ async def _recorded(project: Project, count: int) -> bool:
 async def procrastinate(dsn: str, count: int) -> Figures:
     """Its own worker, in its own database of the same cluster."""
     await procrastinate_queue.queue(dsn, count)
-    await children.run("bench.rivals.procrastinate_worker", dsn, str(CONCURRENCY))
+    await children.run("bench.rivals.procrastinate_worker", dsn, str(CONCURRENCY), "drain")
     return {"per_s": procrastinate_queue.rate(dsn)}
 
 
@@ -121,9 +121,9 @@ async def queue(dsn: str, count: int) -> Figures:
     """The better of single rows and batches."""
     rates = []
     for batch in BATCHES:
-        queue_floor.create(dsn, count)
+        queue_table.create(dsn, count)
         await children.run("bench.rivals.queue_floor", dsn, str(CONCURRENCY), str(batch))
-        rates.append(queue_floor.rate(dsn))
+        rates.append(queue_table.rate(dsn))
     return {"per_s": max(rates)}
 
 

@@ -1,49 +1,177 @@
-"""Insert → claimed, and → result written: Run is pressed over HTTP, the agent hears of it through Realtime."""
+"""Pick-up: from the queued row to the started process, by the row's own time and the process's first act.
+
+All five run the same program, `date`, which says when it began. Whoever waits for a wake-up gets one request after the
+other, idle in between, as when somebody presses Run; the two that poll get theirs at random instants, for what they
+were doing when it came is what counts.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import statistics
-import tempfile
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from agent.cli.demo.world import World
-from bench.figures import Effort
+import psycopg
 
-REQUESTS = 200
+from bench import children
+from bench.figures import Effort, Figures, percentiles, ratio, rotate
+from bench.ground import Ground, Project, started, until
+from bench.meter import Meter
+from bench.programs import MARK, marks
+from bench.rivals import procrastinate_queue, queue_table
+
+REQUESTS, QUICK_REQUESTS = 100, 5
+POLLED, QUICK_POLLED = 20, 2
+WINDOW_S, QUICK_WINDOW_S = 20.0, 0.5
+"""In which the requests of those that poll come."""
+WARM_UP = 3
+"""Requests that come first and do not count."""
 PAUSE_S = 0.05
-"""Between one request's end and the next: the agent is idle again, as it is when somebody presses Run."""
-WAIT_S = 20.0
+LOOK_S = 0.02
+GOAL_TIMES, GOAL_MORE_MS = 3, 20
+JOBS = f"jobs:\n  mark: {{run: ['{MARK[0]}', '{MARK[1]}'], overlap: allow}}\n"
+
+DONE = """
+select extract(epoch from requested_at)::float8 as requested, extract(epoch from completed_at)::float8 as completed,
+       status, result ->> 'stdout_tail' as said
+from cron_run_requests where project_id = %s and status in ('done', 'error') order by requested_at
+"""
 
 
-async def measure(_: Effort) -> dict[str, Any]:
-    """`{"claimed": {"p50_ms","p95_ms"}, "written": …, "requests": n}`, from the database's own timestamps."""
-    with tempfile.TemporaryDirectory(prefix="cronmirror-bench-") as folder:
-        async with World(Path(folder) / "demo", port=None, say=lambda _: None) as world:
-            rows = [await _one(world) for _ in range(REQUESTS)]
-    claimed = [_ms(row["requested_at"], row["picked_up_at"]) for row in rows]
-    written = [_ms(row["requested_at"], row["completed_at"]) for row in rows]
-    return {"requests": len(rows), "claimed": _figures(claimed), "written": _figures(written)}
-
-
-async def _one(world: World) -> dict[str, Any]:
-    request = await world.operator.press_run("hello")
-    async with asyncio.timeout(WAIT_S):
-        while (row := await world.operator.request(request["id"]))["status"] != "done":
-            assert row["status"] != "error", row
-            await asyncio.sleep(PAUSE_S)
-    await asyncio.sleep(PAUSE_S)
-    return row
-
-
-def _ms(earlier: str, later: str) -> float:
-    return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds() * 1000
-
-
-def _figures(values: list[float]) -> dict[str, float]:
-    cuts = statistics.quantiles(values, n=100, method="inclusive")
+async def measure(effort: Effort) -> dict[str, Any]:
+    """`{ours, ours_polling, poller_10s, procrastinate, floor: {p50_ms, p95_ms}}`, ratios, and the goal."""
+    count = effort.choose(REQUESTS, QUICK_REQUESTS)
+    polled, window = (QUICK_POLLED, QUICK_WINDOW_S) if effort.quick else (POLLED, WINDOW_S)
+    async with Ground() as ground:
+        rival, floor = await ground.database("bench_procrastinate"), await ground.database("bench_queue")
+        measured = await rotate(
+            {
+                "ours": lambda: ours(ground, count),
+                "procrastinate": lambda: procrastinate(ground, rival, count),
+                "floor": lambda: listening(ground, floor, count),
+                "ours_polling": lambda: ours_polling(ground, polled, window),
+                "poller_10s": lambda: poller(ground, floor, polled, window),
+            },
+            effort.rotations,
+        )
+    p50 = {name: figures["p50_ms"] for name, figures in measured.items()}
     return {
-        name: round(value, 1) for name, value in (("p50_ms", cuts[49]), ("p95_ms", cuts[94]), ("max_ms", max(values)))
+        "requests": count,
+        "requests_polled": polled,
+        "ours_to_floor": ratio(p50["ours"], p50["floor"]),
+        "ours_to_procrastinate": ratio(p50["ours"], p50["procrastinate"]),
+        "poller_10s_to_ours": ratio(p50["poller_10s"], p50["ours"]),
+        "goal_p50_ms": round(GOAL_TIMES * p50["floor"] + GOAL_MORE_MS, 1),
+        **measured,
     }
+
+
+async def ours(ground: Ground, count: int) -> Figures:
+    """Run is pressed over HTTP, the agent hears of it through Realtime."""
+    project = await ground.project()
+    agent = await project.agent(JOBS)
+    async with started(agent):
+        await project.mirrored(agent, 1)
+        for done in range(1, WARM_UP + count + 1):
+            await project.operator.press_run("mark")
+            await until(lambda done=done: _ended(project, done), every_s=LOOK_S)  # type: ignore[misc]
+            await asyncio.sleep(PAUSE_S)
+    return await _ours(project, WARM_UP)
+
+
+async def ours_polling(ground: Ground, count: int, window_s: float) -> Figures:
+    """No Realtime: the proxy refuses it. `poll_every` is the default, 15 s."""
+    project = await ground.project()
+    async with Meter(ground.url, realtime=False) as meter:
+        agent = await project.agent(JOBS, url=meter.url)
+        async with started(agent):
+            await project.mirrored(agent, 1, realtime=False)
+            for pause in instants(count, window_s):
+                await asyncio.sleep(pause)
+                await project.operator.press_run("mark")
+            await until(lambda: _ended(project, count))
+    return await _ours(project, 0)
+
+
+async def procrastinate(ground: Ground, dsn: str, count: int) -> Figures:
+    """Its worker listens."""
+    output = _output(ground, "procrastinate")
+    asked: list[float] = []
+    async with procrastinate_queue.emptied(dsn) as app, _rival("procrastinate_worker", dsn, "1", "serve"):
+        for done in range(1, WARM_UP + count + 1):
+            job = await app.tasks["mark"].defer_async(output=str(output))
+            await until(lambda done=done: _marked(output, done), every_s=LOOK_S)  # type: ignore[misc]
+            asked.append(await procrastinate_queue.queued_at(app, job))
+            await asyncio.sleep(PAUSE_S)
+    return _figures(asked[WARM_UP:], marks(output)[WARM_UP:])
+
+
+async def listening(ground: Ground, dsn: str, count: int) -> Figures:
+    """The floor."""
+    output = _output(ground, "floor")
+    queue_table.create(dsn)
+    asked: list[float] = []
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        async with _rival("listen_floor", dsn, str(output)):
+            for done in range(1, WARM_UP + count + 1):
+                asked.append(queue_table.add(connection))
+                await until(lambda done=done: _marked(output, done), every_s=LOOK_S)  # type: ignore[misc]
+                await asyncio.sleep(PAUSE_S)
+    return _figures(asked[WARM_UP:], marks(output)[WARM_UP:])
+
+
+async def poller(ground: Ground, dsn: str, count: int, window_s: float) -> Figures:
+    """Every ten seconds."""
+    output = _output(ground, "poller")
+    queue_table.create(dsn)
+    asked: list[float] = []
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        async with _rival("poller", dsn, str(output)):
+            for pause in instants(count, window_s):
+                await asyncio.sleep(pause)
+                asked.append(queue_table.add(connection))
+            await until(lambda: _marked(output, count))
+    return _figures(asked, marks(output))
+
+
+def instants(count: int, window_s: float) -> list[float]:
+    """Pauses between `count` instants, anywhere in the window."""
+    times = sorted(random.uniform(0, window_s) for _ in range(count))  # noqa: S311 # spreads load
+    return [later - earlier for earlier, later in zip([0.0, *times], times, strict=False)]
+
+
+@asynccontextmanager
+async def _rival(name: str, *arguments: str) -> AsyncIterator[None]:
+    async with children.child(f"bench.rivals.{name}", *arguments) as process:
+        await children.answer(process)
+        yield
+
+
+def _output(ground: Ground, name: str) -> Path:
+    """A file of this turn's own."""
+    return ground.folder / f"{name}-{datetime.now().timestamp()}"  # noqa: DTZ005 # only to be unique
+
+
+async def _ended(project: Project, count: int) -> bool:
+    return len(await project.ground.sql(DONE, project.id)) >= count
+
+
+async def _marked(output: Path, count: int) -> bool:
+    return len(marks(output)) >= count
+
+
+async def _ours(project: Project, skip: int) -> Figures:
+    rows = (await project.ground.sql(DONE, project.id))[skip:]
+    if wrong := [row for row in rows if row["status"] != "done"]:
+        raise RuntimeError(f"a request failed: {wrong[0]}")
+    written = percentiles([(row["completed"] - row["requested"]) * 1000 for row in rows], 50, 95)
+    started_at = _figures([row["requested"] for row in rows], [float(row["said"]) for row in rows])
+    return started_at | {f"written_{key}": value for key, value in written.items()}
+
+
+def _figures(asked: list[float], begun: list[float]) -> Figures:
+    return percentiles([(start - ask) * 1000 for ask, start in zip(asked, begun, strict=True)], 50, 95)

@@ -1,4 +1,7 @@
-"""Procrastinate's own worker: `python -m bench.rivals.procrastinate_worker DSN CONCURRENCY`, until nothing is left."""
+"""Procrastinate's own worker: `python -m bench.rivals.procrastinate_worker DSN CONCURRENCY drain|serve`.
+
+`drain` works until nothing is left and then says `{}`; `serve` says `{}` first and works until it is ended.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,15 @@ import sys
 from bench.rivals.procrastinate_queue import application
 
 
-async def work(dsn: str, concurrency: int) -> None:
-    """Until nothing is left."""
+async def work(dsn: str, concurrency: int, *, serve: bool) -> None:
+    """With the worker's own defaults."""
     async with (app := application(dsn, concurrency)).open_async():
-        await app.run_worker_async(concurrency=concurrency, wait=False)
+        if serve:
+            print("{}", flush=True)
+        await app.run_worker_async(concurrency=concurrency, wait=serve)
+        if not serve:
+            print("{}", flush=True)
 
 
 if __name__ == "__main__":
-    asyncio.run(work(sys.argv[1], int(sys.argv[2])))
-    print("{}", flush=True)
+    asyncio.run(work(sys.argv[1], int(sys.argv[2]), serve=sys.argv[3] == "serve"))

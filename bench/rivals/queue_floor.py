@@ -2,7 +2,7 @@
 
 `python -m bench.rivals.queue_floor DSN CONCURRENCY BATCH`: drains the table `queue` until it is empty. BATCH 1 claims
 and finishes rows one by one; more claims that many ahead, and writes ends together once there are as many or nothing
-runs. `create` makes the table, and empties it.
+runs.
 """
 
 from __future__ import annotations
@@ -10,56 +10,11 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from typing import Any
 
 import psycopg
 
-from bench.programs import NOOP
-
-CREATE = """
-create table if not exists queue (
-  id bigint generated always as identity primary key,
-  status text not null default 'queued',
-  requested_at timestamptz not null default now(),
-  picked_up_at timestamptz,
-  completed_at timestamptz,
-  exit_code int
-);
-create index if not exists queue_queued on queue (id) where status = 'queued';
-truncate queue
-"""
-FILL = "insert into queue (status) select 'queued' from generate_series(1, %s)"
-CLAIM = """
-update queue set status = 'running', picked_up_at = now()
-where id in (select id from queue where status = 'queued' order by id limit %s for update skip locked)
-returning id
-"""
-FINISH = """
-update queue set status = 'done', completed_at = now(), exit_code = ended.code
-from unnest(%s::bigint[], %s::int[]) as ended (id, code) where queue.id = ended.id
-"""
-RATE = """
-select count(*) / extract(epoch from max(completed_at) - min(picked_up_at))::float8, bool_and(status = 'done')
-from queue
-"""
-
-Connection = psycopg.Connection[tuple[Any, ...]]
-
-
-def create(dsn: str, count: int) -> None:
-    """An empty table with `count` queued rows."""
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(CREATE)
-        connection.execute(FILL, [count])
-
-
-def rate(dsn: str) -> float:
-    """Rows per second from the first claim to the last end. RuntimeError when not all are done."""
-    with psycopg.connect(dsn) as connection:
-        row = connection.execute(RATE).fetchone()
-    if row is None or not row[1]:
-        raise RuntimeError("the queue's floor left rows behind")
-    return float(row[0])
+from bench.programs import NOOP, begin
+from bench.rivals.queue_table import Connection, claim, finish
 
 
 class Drain:
@@ -77,7 +32,8 @@ class Drain:
         while True:
             self._begin()
             if len(self._ended) >= self._batch or (self._ended and not self._running):
-                self._write()
+                finish(self._connection, self._ended)
+                self._ended.clear()
                 continue
             if not self._running:
                 return
@@ -87,16 +43,11 @@ class Drain:
     def _begin(self) -> None:
         while len(self._running) < self._concurrency:
             if not self._ahead and not self._empty:
-                self._ahead.extend(row[0] for row in self._connection.execute(CLAIM, [self._batch]))
+                self._ahead.extend(claim(self._connection, self._batch))
                 self._empty = not self._ahead
             if not self._ahead:
                 return
-            pid = os.posix_spawn(NOOP[0], NOOP, os.environ)
-            self._running[pid] = self._ahead.popleft()
-
-    def _write(self) -> None:
-        self._connection.execute(FINISH, [[each[0] for each in self._ended], [each[1] for each in self._ended]])
-        self._ended.clear()
+            self._running[begin(NOOP)] = self._ahead.popleft()
 
 
 if __name__ == "__main__":

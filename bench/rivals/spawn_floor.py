@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-from bench.programs import NOOP
+from bench.programs import NOOP, begin
 
 
 def drain(count: int, concurrency: int) -> float:
@@ -18,7 +18,7 @@ def drain(count: int, concurrency: int) -> float:
     began, started, running = time.perf_counter(), 0, 0
     while started < count or running:
         while started < count and running < concurrency:
-            os.posix_spawn(NOOP[0], NOOP, os.environ)
+            begin(NOOP)
             started, running = started + 1, running + 1
         os.wait()
         running -= 1
@@ -26,5 +26,5 @@ def drain(count: int, concurrency: int) -> float:
 
 
 if __name__ == "__main__":
-    count = int(sys.argv[1])
-    print(json.dumps({"per_s": count / drain(count, int(sys.argv[2]))}), flush=True)
+    total = int(sys.argv[1])
+    print(json.dumps({"per_s": total / drain(total, int(sys.argv[2]))}), flush=True)
