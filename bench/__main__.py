@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.app.logs import configure
-from bench import drain, pickup, start
+from bench import drain, pickup, scheduler, start
 from bench.figures import Effort
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -28,6 +28,7 @@ INTERRUPTED = 130
 MEASURES: dict[str, Callable[[Effort], Awaitable[dict[str, Any]]]] = {
     "pickup": pickup.measure,
     "drain": drain.measure,
+    "scheduler": scheduler.measure,
     "start": start.measure,
 }
 

@@ -216,7 +216,7 @@ async def until(
     end = time.monotonic() + timeout_s
     while not await condition():
         if time.monotonic() > end:
-            raise TimeoutError(f"not within {timeout_s:.0f} s: {condition.__qualname__}")
+            raise TimeoutError(f"not within {timeout_s:.0f} s: {condition!r}")
         await asyncio.sleep(every_s)
 
 

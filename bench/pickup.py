@@ -12,6 +12,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ async def ours(ground: Ground, count: int) -> Figures:
         await project.mirrored(agent, 1)
         for done in range(1, WARM_UP + count + 1):
             await project.operator.press_run("mark")
-            await until(lambda done=done: _ended(project, done), every_s=LOOK_S)  # type: ignore[misc]
+            await until(partial(_ended, project, done), every_s=LOOK_S)
             await asyncio.sleep(PAUSE_S)
     return await _ours(project, WARM_UP)
 
@@ -93,7 +94,7 @@ async def ours_polling(ground: Ground, count: int, window_s: float) -> Figures:
             for pause in instants(count, window_s):
                 await asyncio.sleep(pause)
                 await project.operator.press_run("mark")
-            await until(lambda: _ended(project, count))
+            await until(partial(_ended, project, count))
     return await _ours(project, 0)
 
 
@@ -104,7 +105,7 @@ async def procrastinate(ground: Ground, dsn: str, count: int) -> Figures:
     async with procrastinate_queue.emptied(dsn) as app, _rival("procrastinate_worker", dsn, "1", "serve"):
         for done in range(1, WARM_UP + count + 1):
             job = await app.tasks["mark"].defer_async(output=str(output))
-            await until(lambda done=done: _marked(output, done), every_s=LOOK_S)  # type: ignore[misc]
+            await until(partial(_marked, output, done), every_s=LOOK_S)
             asked.append(await procrastinate_queue.queued_at(app, job))
             await asyncio.sleep(PAUSE_S)
     return _figures(asked[WARM_UP:], marks(output)[WARM_UP:])
@@ -119,7 +120,7 @@ async def listening(ground: Ground, dsn: str, count: int) -> Figures:
         async with _rival("listen_floor", dsn, str(output)):
             for done in range(1, WARM_UP + count + 1):
                 asked.append(queue_table.add(connection))
-                await until(lambda done=done: _marked(output, done), every_s=LOOK_S)  # type: ignore[misc]
+                await until(partial(_marked, output, done), every_s=LOOK_S)
                 await asyncio.sleep(PAUSE_S)
     return _figures(asked[WARM_UP:], marks(output)[WARM_UP:])
 
@@ -134,7 +135,7 @@ async def poller(ground: Ground, dsn: str, count: int, window_s: float) -> Figur
             for pause in instants(count, window_s):
                 await asyncio.sleep(pause)
                 asked.append(queue_table.add(connection))
-            await until(lambda: _marked(output, count))
+            await until(partial(_marked, output, count))
     return _figures(asked, marks(output))
 
 
