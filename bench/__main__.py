@@ -19,18 +19,28 @@ from pathlib import Path
 from typing import Any
 
 from agent.app.logs import configure
-from bench import drain, pickup, scheduler, start
+from bench import drain, idle, mirror, pickup, scheduler, start, steady
 from bench.figures import Effort
+from bench.ground import Ground
 
 RESULTS = Path(__file__).parent / "results.json"
 INTERRUPTED = 130
 
-MEASURES: dict[str, Callable[[Effort], Awaitable[dict[str, Any]]]] = {
+ON_GROUND: dict[str, Callable[[Ground, Effort], Awaitable[dict[str, Any]]]] = {
     "pickup": pickup.measure,
     "drain": drain.measure,
+    "mirror": mirror.measure,
+    "idle": idle.measure,
+    "steady": steady.measure,
+}
+"""Each gets a fresh stack of its own."""
+ALONE: dict[str, Callable[[Effort], Awaitable[dict[str, Any]]]] = {
     "scheduler": scheduler.measure,
     "start": start.measure,
 }
+MEASURES = (*ON_GROUND, *ALONE)
+ONLY_FULL = ("steady",)
+"""Measured when they are named, or with `--full`."""
 
 
 def main() -> int:
@@ -38,11 +48,11 @@ def main() -> int:
     wishes = _arguments()
     configure(level="error", style="console")
     effort = Effort(quick=wishes.quick, full=wishes.full, count=wishes.count)
-    for name in wishes.measures or MEASURES:
+    for name in wishes.measures or [each for each in MEASURES if wishes.full or each not in ONLY_FULL]:
         print(f"── {name}", flush=True)
         began = time.monotonic()
         try:
-            measured = asyncio.run(_interruptible(MEASURES[name](effort)))
+            measured = asyncio.run(_interruptible(measure(name, effort)))
         except (KeyboardInterrupt, asyncio.CancelledError):
             print(f"{name}: interrupted; what it started has been ended", flush=True)
             return INTERRUPTED
@@ -72,6 +82,14 @@ async def _interruptible(work: Awaitable[dict[str, Any]]) -> dict[str, Any]:
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     return await work
+
+
+async def measure(name: str, effort: Effort) -> dict[str, Any]:
+    """One measure's figures."""
+    if name in ALONE:
+        return await ALONE[name](effort)
+    async with Ground() as ground:
+        return await ON_GROUND[name](ground, effort)
 
 
 def machine() -> dict[str, Any]:

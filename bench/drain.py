@@ -37,20 +37,19 @@ from cron_run_requests where project_id = %s
 RUNS = "select count(*) as runs, count(distinct request_id) as requests from cron_runs where project_id = %s"
 
 
-async def measure(effort: Effort) -> dict[str, Any]:
+async def measure(ground: Ground, effort: Effort) -> dict[str, Any]:
     """`{ours, procrastinate, queue_floor, spawn_floor: {per_s…}}`, ratios, and where the processor's time went."""
     count = effort.choose(COUNT, QUICK_COUNT)
-    async with Ground() as ground:
-        rival, floor = await ground.database("bench_procrastinate"), await ground.database("bench_queue")
-        measured = await rotate(
-            {
-                "ours": lambda: ours(ground, count),
-                "procrastinate": lambda: procrastinate(rival, count),
-                "queue_floor": lambda: queue(floor, count),
-                "spawn_floor": lambda: spawn(count),
-            },
-            effort.rotations,
-        )
+    rival, floor = await ground.database("bench_procrastinate"), await ground.database("bench_queue")
+    measured = await rotate(
+        {
+            "ours": lambda: ours(ground, count),
+            "procrastinate": lambda: procrastinate(rival, count),
+            "queue_floor": lambda: queue(floor, count),
+            "spawn_floor": lambda: spawn(count),
+        },
+        effort.rotations,
+    )
     rates = {name: figures["per_s"] for name, figures in measured.items()}
     return {
         "requests": count,

@@ -92,6 +92,8 @@ class Project:
 
     id: str
     operator: Operator
+    who: Person
+    """The operator."""
     ground: Ground
 
     async def agent(self, jobs: str, *, name: str = "bench", url: str | None = None) -> Agent:
@@ -109,7 +111,7 @@ class Project:
         self.ground.ends.push_async_callback(agent.stop)
         return agent
 
-    async def mirrored(self, agent: Agent, jobs: int, *, realtime: bool = True) -> None:
+    async def mirrored(self, agent: Agent, jobs: int, *, realtime: bool = True, timeout_s: float = PATIENCE_S) -> None:
         """Return once `jobs` rows are mirrored, the agent is online, and it hears Realtime."""
 
         async def ready() -> bool:
@@ -117,7 +119,7 @@ class Project:
             (row,) = await self.ground.sql(MIRRORED, self.id, realtime, self.id)
             return bool(row["online"] and row["jobs"] >= jobs)
 
-        await until(ready)
+        await until(ready, timeout_s=timeout_s)
 
 
 MIRRORED = """
@@ -177,7 +179,7 @@ class Ground:
         who = await self.person(project_id, "operator")
         operator = await self.ends.enter_async_context(Operator(self.url, self.key, project_id))
         await operator.sign_in(who.email, who.password)
-        return Project(id=project_id, operator=operator, ground=self)
+        return Project(id=project_id, operator=operator, who=who, ground=self)
 
     async def person(self, project_id: str, role: str) -> Person:
         """A new user with this role."""

@@ -43,22 +43,21 @@ from cron_run_requests where project_id = %s and status in ('done', 'error') ord
 """
 
 
-async def measure(effort: Effort) -> dict[str, Any]:
+async def measure(ground: Ground, effort: Effort) -> dict[str, Any]:
     """`{ours, ours_polling, poller_10s, procrastinate, floor: {p50_ms, p95_ms}}`, ratios, and the goal."""
     count = effort.choose(REQUESTS, QUICK_REQUESTS)
     polled, window = (QUICK_POLLED, QUICK_WINDOW_S) if effort.quick else (POLLED, WINDOW_S)
-    async with Ground() as ground:
-        rival, floor = await ground.database("bench_procrastinate"), await ground.database("bench_queue")
-        measured = await rotate(
-            {
-                "ours": lambda: ours(ground, count),
-                "procrastinate": lambda: procrastinate(ground, rival, count),
-                "floor": lambda: listening(ground, floor, count),
-                "ours_polling": lambda: ours_polling(ground, polled, window),
-                "poller_10s": lambda: poller(ground, floor, polled, window),
-            },
-            effort.rotations,
-        )
+    rival, floor = await ground.database("bench_procrastinate"), await ground.database("bench_queue")
+    measured = await rotate(
+        {
+            "ours": lambda: ours(ground, count),
+            "procrastinate": lambda: procrastinate(ground, rival, count),
+            "floor": lambda: listening(ground, floor, count),
+            "ours_polling": lambda: ours_polling(ground, polled, window),
+            "poller_10s": lambda: poller(ground, floor, polled, window),
+        },
+        effort.rotations,
+    )
     p50 = {name: figures["p50_ms"] for name, figures in measured.items()}
     return {
         "requests": count,
