@@ -19,6 +19,7 @@ from agent.app.logs import configure
 from agent.app.reading import parse_config
 from agent.config.reload import Catalogue
 from agent.model import Run, RunningRun
+from agent.report.wake import WakeWatch
 from agent.schedule.scheduler import Scheduler
 from bench.lateness import Lateness, Scale, later, main
 
@@ -99,7 +100,14 @@ async def _while_scheduling(jobs: Catalogue, lateness: Lateness, clock: SystemCl
     """Run the scheduler until `what` is over. What the scheduler raises is raised."""
     with tempfile.TemporaryDirectory(prefix="cronmirror-bench-") as folder:
         journal = await Journal.open(Path(folder) / "journal.sqlite3", clock)
-        scheduler = Scheduler(clock=clock, jobs=jobs, journal=journal, runner=_Noting(lateness), pause=_NeverPaused())
+        scheduler = Scheduler(
+            clock=clock,
+            jumps=WakeWatch(clock, _jumped, _jumped),
+            jobs=jobs,
+            journal=journal,
+            runner=_Noting(lateness),
+            pause=_NeverPaused(),
+        )
         tasks = [asyncio.create_task(scheduler.run()), asyncio.ensure_future(what)]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -110,6 +118,10 @@ async def _while_scheduling(jobs: Catalogue, lateness: Lateness, clock: SystemCl
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await journal.close()
+
+
+def _jumped(seconds: float) -> None:
+    raise RuntimeError(f"the clock jumped by {seconds:.1f} s during the measurement")
 
 
 if __name__ == "__main__":
