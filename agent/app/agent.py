@@ -10,7 +10,7 @@ import asyncio
 import platform
 import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from uuid import UUID
@@ -19,6 +19,7 @@ import structlog
 
 from agent.adapters.clock import SystemClock
 from agent.adapters.files import StateDir
+from agent.adapters.http_job import HttpJobs
 from agent.adapters.machine import machine_id
 from agent.adapters.payloads import PayloadFiles
 from agent.adapters.process import GroupProcesses
@@ -66,6 +67,7 @@ class Given:
     state: StateDir
     journal: Journal
     supabase: Supabase
+    calls: HttpJobs
     environ: Mapping[str, str]
     takeover: bool
 
@@ -99,7 +101,13 @@ class Agent:
         self._processes = GroupProcesses()
         self._payloads = PayloadFiles(given.state.payloads)
         self._executor = Executor(
-            Edges(clock=self._clock, processes=self._processes, journal=self._journal, payloads=self._payloads),
+            Edges(
+                clock=self._clock,
+                processes=self._processes,
+                calls=given.calls,
+                journal=self._journal,
+                payloads=self._payloads,
+            ),
             given.configuration.redactor,
             home_of(given.config, self._agent_id, given.environ),
             live=self._streamer.open,
@@ -320,7 +328,10 @@ async def open_agent(
     with state.lock():
         journal = await Journal.open(state.database, SystemClock())
         try:
-            async with connect(config, session_file=state.session, clock=SystemClock()) as supabase:
+            async with (
+                aclosing(HttpJobs()) as calls,
+                connect(config, session_file=state.session, clock=SystemClock()) as supabase,
+            ):
                 supabase.session.on_change(lambda token: redactor.add([token]))
                 yield Agent(
                     Given(
@@ -329,6 +340,7 @@ async def open_agent(
                         state=state,
                         journal=journal,
                         supabase=supabase,
+                        calls=calls,
                         environ=environ,
                         takeover=takeover,
                     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from agent.adapters import python_call
 from agent.config.config import Config
 from agent.run.launch import Home
 
@@ -16,4 +18,6 @@ def home_of(config: Config, agent_id: str, environ: Mapping[str, str]) -> Home:
         agent_id=agent_id,
         base_env={name: value for name, value in environ.items() if name not in config.withheld_env},
         workdir=str(Path.home()),
+        python=sys.executable,
+        python_call=str(Path(python_call.__file__).absolute()),
     )

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from agent.adapters.clock import SystemClock
 from agent.adapters.files import StateDir
+from agent.adapters.http_job import HttpJobs
 from agent.adapters.payloads import PayloadFiles
 from agent.adapters.process import GroupProcesses
 from agent.adapters.sqlite import Journal
@@ -39,10 +40,17 @@ async def execute_here(
         )
     clock = SystemClock()
     journal = await Journal.open(state.database, clock, mend=False)
+    calls = HttpJobs()
     try:
         redactor = Redactor(config.secrets)
         executor = Executor(
-            Edges(clock=clock, processes=GroupProcesses(), journal=journal, payloads=PayloadFiles(state.payloads)),
+            Edges(
+                clock=clock,
+                processes=GroupProcesses(),
+                calls=calls,
+                journal=journal,
+                payloads=PayloadFiles(state.payloads),
+            ),
             redactor,
             home_of(config, config.agent_id or "exec", environ),
             live=lambda _: Redacting(live, redactor),
@@ -54,6 +62,7 @@ async def execute_here(
         with _interruptible(switch):
             return await executor.execute(run, switch)
     finally:
+        await calls.aclose()
         await journal.close()
 
 

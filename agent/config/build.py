@@ -8,9 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import os.path
-import re
-import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,17 +15,16 @@ from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from agent.config.commands import Commands
 from agent.config.config import Config, LimitSettings, SupabaseSettings, SyncSettings, url_fault
 from agent.config.cron import STARTUP
 from agent.config.resolve import Resolution
 from agent.config.schema import Defaults, JobLimits, JobSpec, Retry, Settings, Supabase
 from agent.config.tree import Node, Path, dotted
 from agent.errors import Problem
-from agent.model import CatchUp, Command, Job, Overlap, Placement, RunLimits, Schedule, ScheduleKind, WhenOffline
+from agent.model import CatchUp, Job, Overlap, Placement, RunLimits, Schedule, ScheduleKind, WhenOffline
 from agent.model import Retry as RetryRule
 
-_LONGEST_INSTRUCTIONS = 8192
-_NO_QUOTES_NEEDED = re.compile(r"[\w@%+=:,./${}~-]+")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -60,7 +56,10 @@ class Builder:
     def config(self) -> Config:
         """The finished configuration. The settings must be free of faults."""
         settings, agent = self.settings, self.settings.agent
-        jobs = tuple(self._job(job_id, spec) for job_id, spec in settings.jobs.items())
+        commands = Commands(
+            tree=self.tree, resolution=self.resolution, defaults=settings.defaults, home=self.around.home
+        )
+        jobs = tuple(self._job(job_id, spec, commands) for job_id, spec in settings.jobs.items())
         self._doubt(jobs)
         supabase = self._supabase(settings.supabase) if settings.supabase else None
         return Config(
@@ -80,21 +79,16 @@ class Builder:
             file=self.around.file,
         )
 
-    def _job(self, job_id: str, spec: JobSpec) -> Job:
+    def _job(self, job_id: str, spec: JobSpec, commands: Commands) -> Job:
         defaults, path = self.settings.defaults, ("jobs", job_id)
         own, common = spec.limits or JobLimits(), defaults.limits or JobLimits()
         return Job(
             id=job_id,
             name=spec.name or job_id,
             description=spec.description,
-            instructions=self._instructions(path, spec),
+            instructions=commands.instructions(path, spec),
             enabled=spec.enabled,
-            command=Command(
-                argv=tuple(spec.run or ()),
-                shell=spec.shell,
-                env={**defaults.env, **spec.env},
-                workdir=self._folder(_first(spec.workdir, defaults.workdir)),
-            ),
+            command=commands.command(spec),
             schedule=self._schedule(path, spec),
             timeout_s=_first(spec.timeout, defaults.timeout),
             grace_s=_first(spec.grace, defaults.grace),
@@ -165,26 +159,6 @@ class Builder:
             self._warn(path, f"{at:%Y-%m-%d %H:%M} is in the past: it will not run unless it is caught up")
         return instant
 
-    def _instructions(self, path: Path, spec: JobSpec) -> str:
-        """What it runs, from the text as written: nothing that was filled in, no known secret."""
-        job = self.tree.at(path)
-        argv, shell = (job.child("run"), job.child("shell")) if job else (None, None)
-        if spec.instructions is not None:
-            text = spec.instructions
-        elif argv is not None and argv.items is not None:
-            text = " ".join(_quoted(item.text or "") for item in argv.items)
-        else:
-            text = (shell.text if shell else None) or ""
-        for secret in sorted(self.resolution.secrets, key=len, reverse=True):
-            text = text.replace(secret, "***")
-        text = text.strip()
-        return text if len(text) <= _LONGEST_INSTRUCTIONS else f"{text[:_LONGEST_INSTRUCTIONS]}…"
-
-    def _folder(self, folder: str | None) -> str | None:
-        if folder is None or folder.startswith("/"):
-            return folder and os.path.normpath(folder)
-        return os.path.normpath(f"{self.around.home}/{folder[2:]}")
-
     def _supabase(self, supabase: Supabase) -> SupabaseSettings:
         url = supabase.url.rstrip("/")
         complaint = url_fault(url)
@@ -223,11 +197,6 @@ def _retry(spec: JobSpec, defaults: Defaults) -> RetryRule:
 def _first(*values: Any) -> Any:
     """The first that is not None."""
     return next((value for value in values if value is not None), None)
-
-
-def _quoted(text: str) -> str:
-    """Like `shlex.quote`, but `${NAME}` stays readable."""
-    return text if _NO_QUOTES_NEEDED.fullmatch(text) else shlex.quote(text)
 
 
 def _is_secret_key(key: str) -> bool:

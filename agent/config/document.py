@@ -15,11 +15,12 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from agent.config.fields import Checked
+from agent.config.part import written_fields
 from agent.config.schema import Settings
 from agent.model import Json
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_WORDS = {str: "text", int: "whole number", bool: "true or false"}
+_WORDS = {str: "text", int: "whole number", bool: "true or false", Any: "anything"}
 
 _INTRODUCTION = """\
 # The configuration file
@@ -58,9 +59,10 @@ belongs to the shell: hand secrets over through `env`), `payload`, `name`, `desc
 root) and is `chmod 600`. Its variables are not handed to jobs; only `env` is.
 
 **Secrets.** These values are replaced by `***` in output before it is stored or sent, plain, base64 and URL-encoded,
-where they have four characters or more: everything from a keyring or a file; every variable filled into `env` or `run`
-(but for `HOME`, `USER`, `PATH` and their like; a `:-default` is no secret); `supabase.key` and `supabase.password`;
-and values of `env` whose name contains KEY, TOKEN, SECRET, PASS or CREDENTIAL. Jobs do not inherit the variables that
+where they have four characters or more: everything from a keyring or a file; every variable filled into `env`, `run`,
+`http` or `python` (but for `HOME`, `USER`, `PATH` and their like; a `:-default` is no secret); `supabase.key` and
+`supabase.password`; the password in an `http.url`; and values of `env` and `http.headers` whose name contains KEY,
+TOKEN, SECRET, PASS or CREDENTIAL (of headers also AUTH or COOKIE). Jobs do not inherit the variables that
 `supabase.key` and `supabase.password` are filled from. Nothing that was filled in is mirrored: `instructions` shows
 the command as it is written in the file.
 
@@ -92,7 +94,7 @@ def _sections(model: type[BaseModel], path: str) -> Iterator[tuple[str, type[Bas
         prefix = "" if each is model else f"{title}."
         below = [
             (f"{prefix}{name}{suffix}", inner)
-            for name, field in each.model_fields.items()
+            for name, field in written_fields(each).items()
             for suffix, inner in [_model_of(field.annotation)]
             if inner
         ]
@@ -100,7 +102,7 @@ def _sections(model: type[BaseModel], path: str) -> Iterator[tuple[str, type[Bas
 
 
 def _section(title: str, model: type[BaseModel]) -> str:
-    rows = "".join(_row(name, field) for name, field in model.model_fields.items())
+    rows = "".join(_row(name, field) for name, field in written_fields(model).items())
     heading = title if title == "Top level" else f"`{title}`"
     about = " ".join((model.__doc__ or "").split())
     return f"\n### {heading}\n\n{about}\n\n| key | type | default | meaning | example |\n|---|---|---|---|---|\n{rows}"

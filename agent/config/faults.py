@@ -13,11 +13,11 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from agent.config.fields import VALUE_FAULT
+from agent.config.part import written_fields
 from agent.config.schema import Settings
 from agent.config.tree import Node, Path
 
 LATER = {
-    "http": "HTTP jobs are",
     "connection": "connections are",
     "connections": "connections are",
     "notify": "notifications are",
@@ -39,6 +39,9 @@ ALSO_CALLED = {
     "environment": "env",
     "retries": "retry: {max_attempts: …}",
     "schema": "payload",
+    "webhook": "http",
+    "url": "http: {url: …}",
+    "function": "python",
     "disabled": "enabled: false",
 }
 
@@ -53,9 +56,17 @@ def translate(errors: list[ErrorDetails], tree: Node) -> list[tuple[Path, str]]:
         path = tuple(error["loc"])
         of_key = path[-1:] == (_KEY_FAULT,)
         path = path[:-1] if of_key else path
+        if _in_short_form(tree, path):
+            path = path[:-1]
         shown = f'"{path[-1]}"' if of_key else written(tree, path)
         faults.append((path, _sentence(error, path, shown)))
     return faults
+
+
+def _in_short_form(tree: Node, path: Path) -> bool:
+    """`python: module:function` is read as `python: {call: module:function}`."""
+    around = tree.at(path[:-1])
+    return around is not None and around.text is not None and not around.null
 
 
 def written(tree: Node, path: Path) -> str:
@@ -67,7 +78,7 @@ def written(tree: Node, path: Path) -> str:
         return "a mapping"
     if node.items is not None:
         return "a list"
-    if path[:1] == ("supabase",) or "env" in path[:-1]:
+    if path[:1] == ("supabase",) or {"env", "headers"} & set(path[:-1]):
         return "this value"
     text = "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in node.text or "")
     return f'"{text}"' if len(text) <= _EXCERPT else f'"{text[:_EXCERPT]}…"'
@@ -97,7 +108,7 @@ def _sentence(error: ErrorDetails, path: Path, shown: str) -> str:
 
 def _missing(path: Path) -> str:
     model = _model_at(path[:-1])
-    example = model.model_fields[str(path[-1])].examples if model else None
+    example = written_fields(model)[str(path[-1])].examples if model else None
     return f"is missing; write e.g. `{path[-1]}: {example[0]}`" if example else "is missing"
 
 
@@ -110,14 +121,14 @@ def unknown_key(path: Path) -> str:
     name, section = str(path[-1]), path[:-1]
     if name in LATER:
         return f"unknown key: {LATER[name]} not part of this version; drop it"
-    home = _home_of(name)
-    if home:
-        return f"unknown key here; it belongs {home}"
     word = name.lower().replace("-", "_")
     if word in ALSO_CALLED and section[:1] == ("jobs",):
         return f"unknown key; did you mean `{ALSO_CALLED[word]}`?"
+    home = _home_of(name)
+    if home:
+        return f"unknown key here; it belongs {home}"
     model = _model_at(section)
-    known = list(model.model_fields) if model else []
+    known = list(written_fields(model)) if model else []
     close = get_close_matches(word, known, n=1, cutoff=0.6)
     if close:
         return f"unknown key; did you mean `{close[0]}`?"
@@ -130,7 +141,7 @@ def _home_of(name: str) -> str | None:
         return "at the top of the file"
     for section in ("defaults", "agent", "supabase", "sync", "limits", "jobs"):
         model = _model_at((section, "*") if section == "jobs" else (section,))
-        if model and name in model.model_fields:
+        if model and name in written_fields(model):
             return "under a job" if section == "jobs" else f"under `{section}:`"
     return None
 
@@ -140,7 +151,7 @@ def _model_at(path: Path) -> type[BaseModel] | None:
     here: Any = Settings
     for part in path:
         if isinstance(here, type) and issubclass(here, BaseModel):
-            info = here.model_fields.get(str(part))
+            info = written_fields(here).get(str(part))
             here = _inner(info.annotation) if info else None
         elif get_origin(here) is dict:
             here = _inner(get_args(here)[1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
 
 from agent.model import Json
 
@@ -20,7 +21,12 @@ class Part(BaseModel):
         """A key with nothing behind it counts as not written."""
         if not isinstance(data, dict):
             return data
-        return {name: value for name, value in data.items() if value is not None or name not in cls.model_fields}
+        return {name: value for name, value in data.items() if value is not None or name not in written_fields(cls)}
+
+
+def written_fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The keys of a mapping as they are written in the YAML."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def option(description: str, *, example: Json, default: Any = None) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 from agent.config.interpolate import Lookup, Piece, interpolate
 from agent.config.tree import Node, Path
@@ -21,6 +22,10 @@ _AS_WRITTEN = {"shell", "payload", "name", "description", "instructions", "tags"
 _NOT_SECRET = {"HOME", "USER", "LOGNAME", "PATH", "SHELL", "PWD", "LANG", "TMPDIR", "HOSTNAME", "TZ"}
 _CREDENTIALS = ("key", "password")
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL", re.IGNORECASE)
+_SECRET_HEADER = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH|COOKIE", re.IGNORECASE)
+_SCHEMES = ("bearer", "basic", "token", "digest")
+"""What stands before a credential (RFC 9110 §11.4), also where the credential itself is empty."""
+_PASSWORD = re.compile(r"^https?://[^/?#@]*:([^/?#@]+)@")
 _NO_SECRET_AT_ALL = {"true", "false", "null", "none"}
 
 
@@ -59,6 +64,8 @@ def _data(node: Node, path: Path, lookup: Lookup, into: Resolution) -> Json:
         return [_data(item, (*path, index), lookup, into) for index, item in enumerate(node.items)]
     if node.null:
         return None
+    if _is_json(path) and "$" not in (node.text or ""):
+        return node.json()
     return _scalar(node.text or "", path, lookup, into)
 
 
@@ -77,9 +84,22 @@ def _scalar(text: str, path: Path, lookup: Lookup, into: Resolution) -> str | No
             into.secret(piece.value)
         if piece.source == "env" and _is_credential(path):
             into.withheld.add(piece.name)
+    _known_by_place(value, path, into)
+    return value
+
+
+def _known_by_place(value: str, path: Path, into: Resolution) -> None:
+    """Secrets by where they stand, even where nothing was filled in."""
     if _is_credential(path) or (_in_env(path) and _SECRET_NAME.search(str(path[-1]))):
         into.secret(value)
-    return value
+    credential = value.strip().rpartition(" ")[2]
+    in_header = path[2:4] == ("http", "headers") and _SECRET_HEADER.search(str(path[-1]))
+    if in_header and credential.lower() not in _SCHEMES:
+        into.secret(value.strip())
+        into.secret(credential)
+    if path[2:] == ("http", "url") and (password := _PASSWORD.search(value)):
+        into.secret(password[1])
+        into.secret(unquote(password[1]))
 
 
 def _as_written(path: Path) -> bool:
@@ -91,6 +111,16 @@ def _as_written(path: Path) -> bool:
 
 def _is_payload(path: Path) -> bool:
     return path[:1] == ("jobs",) and path[2:] == ("payload",)
+
+
+def _is_json(path: Path) -> bool:
+    """Where a number is a number."""
+    return path[:1] == ("jobs",) and path[2:4] in (("http", "json"), ("python", "args"), ("python", "kwargs"))
+
+
+def _is_call(path: Path) -> bool:
+    """Sent to somebody else, or handed to a function."""
+    return _is_json(path) or (path[:1] == ("jobs",) and path[2:3] == ("http",))
 
 
 def _is_credential(path: Path) -> bool:
@@ -105,5 +135,5 @@ def _is_secret(piece: Piece, path: Path) -> bool:
     """A value from a keyring or file always; a variable where it goes to a job or is a credential."""
     if piece.source != "env":
         return True
-    to_job = _in_env(path) or (path[:1] == ("jobs",) and path[2:3] == ("run",))
+    to_job = _in_env(path) or _is_call(path) or (path[:1] == ("jobs",) and path[2:3] == ("run",))
     return (to_job and piece.name not in _NOT_SECRET) or _is_credential(path)

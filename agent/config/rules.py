@@ -13,9 +13,9 @@ from agent.config.tree import Node, Path
 from agent.model import Retry
 
 _TIMES = ("schedule", "every", "at")
-_COMMANDS = ("run", "shell")
+_COMMANDS = ("run", "shell", "http", "python")
 _ONE_AT_A_TIME = ("skip", "cancel_previous")
-_MEANT_AS_COMMAND = {"http", *(name for name, key in ALSO_CALLED.items() if "shell" in key)}
+_MEANT_AS_COMMAND = {name for name, key in ALSO_CALLED.items() if key.startswith(("run", "shell", "http", "python"))}
 
 
 def rule_faults(tree: Node, *, memory_limits: bool) -> Iterator[tuple[Path, str]]:
@@ -38,13 +38,33 @@ def _job(job: Node, path: Path) -> Iterator[tuple[Path, str]]:
         yield (*path, times[1]), f"a job has one of {', '.join(_TIMES)}; keep `{times[0]}` or `{times[1]}`"
     commands = _present(job, _COMMANDS)
     if len(commands) > 1:
-        yield (*path, "shell"), "a job has either `run` or `shell`; keep one of them"
+        which = f"keep `{commands[0]}` or `{commands[1]}`"
+        yield (*path, commands[1]), f"a job has one of {', '.join(_COMMANDS)}; {which}"
     if not commands and not _MEANT_AS_COMMAND & set(job.entries or {}):
         yield path, "says nothing to execute; write `run: [program, argument]` or `shell: script`"
+    http = job.child("http")
+    if http is not None and not http.null:
+        yield from _http(job, http, path)
     payload = job.child("payload")
     if payload is not None and payload.entries is not None:
         for below, message in schema_faults(payload.json()):
             yield (*path, "payload", *below), message
+
+
+def _http(job: Node, http: Node, path: Path) -> Iterator[tuple[Path, str]]:
+    """No process is started, so what concerns one would be a promise not kept."""
+    for key in _present(job, ("env", "workdir", "grace")):
+        yield (*path, key), "has no meaning beside `http`, which starts no process; drop it"
+    limits, retry = job.child("limits"), job.child("retry")
+    for key in _present(limits, ("memory", "cpu_time", "nice")) if limits is not None else ():
+        yield (*path, "limits", key), "has no meaning beside `http`, which starts no process; drop it"
+    if retry is not None and _present(retry, ("exit_codes",)):
+        yield (*path, "retry", "exit_codes"), "has no meaning beside `http`; `on: [http_status]` is the nearest"
+    bodies = _present(http, ("json", "body"))
+    if len(bodies) > 1:
+        yield (*path, "http", "body"), "is a second body; keep `json` or `body`"
+    if bodies and _present(job, ("payload",)):
+        yield (*path, "payload"), f"would be sent nowhere: the body is `http.{bodies[0]}`; keep one of them"
 
 
 def _with_defaults(job: Node, defaults: Node | None, path: Path) -> Iterator[tuple[Path, str]]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from agent.config.calls import Http, Python
 from agent.config.fields import (
     Argv,
     Cron,
@@ -32,7 +33,15 @@ from agent.config.fields import (
 from agent.config.part import Part, option
 from agent.model import CatchUp, Overlap, Placement, Reason, WhenOffline
 
-RETRY_REASONS = (Reason.EXIT_CODE, Reason.TIMEOUT, Reason.SIGNAL, Reason.SPAWN_FAILED, Reason.LOST)
+RETRY_REASONS = (
+    Reason.EXIT_CODE,
+    Reason.TIMEOUT,
+    Reason.SIGNAL,
+    Reason.SPAWN_FAILED,
+    Reason.HTTP_STATUS,
+    Reason.HTTP_ERROR,
+    Reason.LOST,
+)
 
 _OVERLAPS = tuple(each.value for each in Overlap)
 _CATCH_UPS = tuple(each.value for each in CatchUp)
@@ -124,7 +133,9 @@ class Retry(Part):
         "Attempts in all. Default: 1, a run that began is never begun again.", example=3
     )
     on: list[Annotated[str, Word(tuple(each.value for each in RETRY_REASONS))]] | None = option(
-        "After which failures. Default: `[exit_code, timeout]`.", example=["exit_code", "timeout"]
+        "After which failures. Default: `[exit_code, timeout]`. In an `http` job `exit_code` stands for both "
+        "`http_status` (an unexpected status) and `http_error` (no whole answer).",
+        example=["exit_code", "timeout"],
     )
     exit_codes: list[Annotated[int, Field(ge=1, le=255)]] | None = option(
         "Of the failures by `exit_code`, only those with one of these codes. Default: any code.", example=[75, 111]
@@ -219,6 +230,10 @@ class JobSpec(Part):
         "Script for `/bin/sh -c`. `${NAME}` in it is the shell's; secrets reach it through `env`.",
         example="node sync.js && node totals.js",
     )
+    http: Http | None = option(
+        "An HTTP request.", example={"method": "POST", "url": "https://example.com/hook", "json": {"dry_run": False}}
+    )
+    python: Python | None = option("A Python function.", example="reports.daily:send")
     env: Env = option("See `defaults.env`.", default={}, example={"API_KEY": "${STATS_KEY}"})
     workdir: Annotated[str, Folder()] | None = option("See `defaults.workdir`.", example="~/apps/stats")
     timeout: Timeout | None = option("See `defaults.timeout`.", example="2m")
@@ -241,7 +256,8 @@ class JobSpec(Part):
     runs_on: RunsOn | None = option("Which agents run it.", example={"tags": ["gpu"]})
     retry: Retry | None = option("See `defaults.retry`; key by key.", example={"max_attempts": 3})
     payload: dict[str, Any] | None = option(
-        "JSON Schema (2020-12) of what a request may send along, as `CRONMIRROR_PAYLOAD` (a file) and stdin. "
+        "JSON Schema (2020-12) of what a request may send along, as `CRONMIRROR_PAYLOAD` (a file) and stdin; as the "
+        "body of an `http` job, as the argument `payload` of a `python` one. "
         "Without it the job takes no payload. Nothing is filled in here.",
         example={"type": "object", "properties": {"width": {"type": "integer", "minimum": 1}}},
     )

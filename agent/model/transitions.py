@@ -31,7 +31,7 @@ RUN_MOVES: Mapping[RunStatus | None, Mapping[RunStatus, str]] = {
     },
     RunStatus.RUNNING: {
         RunStatus.OK: "exit code 0",
-        RunStatus.ERROR: "another exit code, a signal, or it could not be started",
+        RunStatus.ERROR: "another exit code or answer, a signal, or it could not be started",
         RunStatus.TIMEOUT: "ended after its `timeout`",
         RunStatus.CANCELLED: "asked for, by overlap, or at shutdown",
         RunStatus.LOST: "nobody knows: the agent died, or its lease was taken",

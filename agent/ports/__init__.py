@@ -5,6 +5,7 @@ Errors: those of `agent.errors` only, as each docstring names them.
 """
 
 from agent.ports.clock import Clock, Jumps
+from agent.ports.http import HttpCalls, HttpEnd
 from agent.ports.jobs import Jobs
 from agent.ports.memory import Notes, OutboxStore, RunJournal, SlotJournal
 from agent.ports.processes import (
@@ -30,6 +31,8 @@ __all__ = [
     "Clock",
     "Gate",
     "HelloCall",
+    "HttpCalls",
+    "HttpEnd",
     "Jobs",
     "Jumps",
     "LiveSink",

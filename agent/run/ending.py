@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 
-from agent.model import Reason, Run, RunLimits, RunStatus
-from agent.ports import ProcessEnd
+from agent.model import Command, Reason, Run, RunLimits, RunStatus
+from agent.ports import HttpEnd, ProcessEnd
 
 Ending = tuple[RunStatus, Reason | None, str | None]
 """Status, reason, and one sentence for people."""
@@ -34,6 +34,8 @@ _SHELL_CODES = {
 }
 """POSIX, Shell Command Language, 2.8.2 Exit Status for Commands."""
 _SHELL_SIGNAL = 128
+NOT_CALLED = 78
+"""Exit code of python_call.py where it could not call the function: EX_CONFIG of sysexits.h."""
 
 
 def stopped(reason: str) -> Ending:
@@ -57,8 +59,34 @@ def ending(run: Run, end: ProcessEnd, stop_reason: str | None) -> Ending:
         return RunStatus.ERROR, Reason.SIGNAL, f"{by}{limit}."
     if limit:
         return RunStatus.ERROR, Reason.EXIT_CODE, f"Exit code {end.exit_code}{limit}."
-    hint = _SHELL_CODES.get(end.exit_code) if run.job.command.shell is not None else None
+    hint = _hint(run.job.command, end.exit_code)
     return RunStatus.ERROR, Reason.EXIT_CODE, f"Exit code {end.exit_code}{f': {hint}' if hint else ''}."
+
+
+def answer_ending(run: Run, end: HttpEnd, stop_reason: str | None) -> Ending:
+    """The same for an HTTP request."""
+    if end.cancelled and stop_reason:
+        return stopped(stop_reason)
+    if end.timed_out:
+        return RunStatus.TIMEOUT, Reason.TIMEOUT, f"No whole answer within its timeout of {run.job.timeout_s:g} s."
+    call = run.job.command.http
+    if end.error is not None or end.status is None or call is None:
+        return RunStatus.ERROR, Reason.HTTP_ERROR, end.error or "There was no answer."
+    if any(first <= end.status <= last for first, last in call.expect):
+        return RunStatus.OK, None, None
+    expected = ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in call.expect)
+    answer = f"The answer was {end.status}{f' {end.phrase}' if end.phrase else ''}, expected was {expected}"
+    hint = f"; it points to {end.location}: correct `url`, or set `follow_redirects: true`" if end.location else ""
+    return RunStatus.ERROR, Reason.HTTP_STATUS, f"{answer}{hint}."
+
+
+def _hint(command: Command, exit_code: int) -> str | None:
+    """What an exit code means by convention."""
+    if command.shell is not None:
+        return _SHELL_CODES.get(exit_code)
+    if command.python is not None and exit_code == NOT_CALLED:
+        return f"{command.python.module}:{command.python.function} was not called; stderr says why and what to do"
+    return None
 
 
 def _limit_met(exit_code: int | None, limits: RunLimits) -> str:

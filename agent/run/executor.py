@@ -15,12 +15,13 @@ import structlog
 
 from agent.errors import StateError
 from agent.model import Outcome, PlannedRun, Reason, Report, Run, RunStatus
-from agent.ports import CancelFlag, Clock, LiveSink, Payloads, ProcessEnd, Processes, RunJournal
+from agent.ports import CancelFlag, Clock, HttpCalls, LiveSink, Payloads, Processes, RunJournal
 from agent.run import reports
-from agent.run.ending import ending, stopped
-from agent.run.launch import Home, payload_of, process_spec, refusal
+from agent.run.ending import stopped
+from agent.run.launch import Home, refusal
 from agent.run.live import Tee
 from agent.run.output import Capture
+from agent.run.perform import Performance, Performer
 from agent.run.recorder import Recorder
 from agent.run.redact import Redactor
 from agent.run.retry import Rng, retry_in
@@ -37,6 +38,7 @@ class Edges:
 
     clock: Clock
     processes: Processes
+    calls: HttpCalls
     journal: RunJournal
     payloads: Payloads
 
@@ -54,10 +56,10 @@ class Executor:
         rng: Rng = random.random,
     ) -> None:
         self._clock = edges.clock
-        self._processes = edges.processes
         self._journal = edges.journal
         self._payloads = edges.payloads
         self._recorder = Recorder(edges.journal, edges.clock)
+        self._performer = Performer(edges.processes, edges.calls, edges.payloads, home)
         self._redactor = redactor
         self._home = home
         self._live = live
@@ -106,15 +108,15 @@ class Executor:
         """From after the commit of the start to after the commit of the end."""
         timer = self._clock.monotonic()
         capture = Capture(run.job.output_limit, self._redactor)
-        end = await self._process(run, capture, cancel)
+        performance = await self._performed(run, capture, cancel)
         duration_ms = round((self._clock.monotonic() - timer) * 1000)
-        status, reason, error = ending(run, end, cancel.reason)
+        status, reason, error = performance.ending
         outcome = Outcome(
             status=status,
             reason=reason,
             started_at=began,
             finished_at=self._clock.now(),
-            exit_code=end.exit_code,
+            exit_code=performance.exit_code,
             stdout=capture.output("stdout"),
             stderr=capture.output("stderr"),
             error=self._redactor(error) if error else None,
@@ -125,22 +127,14 @@ class Executor:
         await self._finish(run, outcome, report)
         return outcome
 
-    async def _process(self, run: Run, capture: Capture, cancel: CancelFlag) -> ProcessEnd:
-        """The process and the payload file around it."""
+    async def _performed(self, run: Run, capture: Capture, cancel: CancelFlag) -> Performance:
+        """What the command does, for the report and for whoever watches."""
         tee = Tee(capture, self._live(run)) if self._live else None
-        payload = payload_of(run)
-        if cancel.reason:
-            return ProcessEnd(exit_code=None, cancelled=True)
         try:
-            file = self._payloads.write(run.id, payload) if payload is not None else None
-            spec = process_spec(run, self._home, file)
-            return await self._processes.run(spec, tee or capture, cancel)
-        except StateError as err:
-            return ProcessEnd(exit_code=None, spawn_error=f"Not started, the payload could not be handed over: {err}")
+            return await self._performer.perform(run, tee or capture, cancel)
         finally:
             if tee:
                 tee.close()
-            self._payloads.remove(run.id)
 
     async def _finish(self, run: Run, outcome: Outcome, report: Report) -> None:
         """Commit the end, and the next attempt where there is to be one."""

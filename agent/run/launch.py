@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agent.model import Job, Json, Run, Trigger
+from agent.model import Command, Json, Run, Trigger
 from agent.ports import Payloads, ProcessSpec
 
 OWN_PREFIX = "CRONMIRROR_"
@@ -23,6 +23,10 @@ class Home:
     """The inherited environment without the agent's own secrets; `CRONMIRROR_*` is left out here."""
     workdir: str
     """Of jobs that name none: the user's home directory, absolute."""
+    python: str
+    """Interpreter of `python` jobs that name none, absolute."""
+    python_call: str
+    """The program that calls a function in such an interpreter, absolute."""
 
 
 def refusal(run: Run, payloads: Payloads) -> str | None:
@@ -50,19 +54,33 @@ def payload_of(run: Run) -> Json:
 def process_spec(run: Run, home: Home, payload_file: str | None) -> ProcessSpec:
     """The process of a run. Nothing that comes from a request is part of its arguments."""
     return ProcessSpec(
-        argv=arguments(run.job),
+        argv=arguments(run.job.command, home),
         env=_environment(run, home, payload_file),
         workdir=run.job.command.workdir or home.workdir,
-        stdin=json.dumps(payload_of(run)).encode() if payload_file else None,
+        stdin=_stdin(run, with_payload=payload_file is not None),
         timeout_s=run.job.timeout_s,
         grace_s=run.job.grace_s,
         limits=run.job.limits,
     )
 
 
-def arguments(job: Job) -> tuple[str, ...]:
-    """The command line: `run` as it stands, `shell` through the shell."""
-    return ("/bin/sh", "-c", job.command.shell) if job.command.shell is not None else job.command.argv
+def arguments(command: Command, home: Home) -> tuple[str, ...]:
+    """The command line: `run` as it stands, `shell` through the shell, `python` through the program that calls it."""
+    if command.shell is not None:
+        return ("/bin/sh", "-c", command.shell)
+    if command.python is not None:
+        call = command.python
+        return (call.interpreter or home.python, "-u", home.python_call, f"{call.module}:{call.function}")
+    return command.argv
+
+
+def _stdin(run: Run, *, with_payload: bool) -> bytes | None:
+    """The payload; for `python` the whole call, for its arguments may be secrets, which `ps` must not show."""
+    call = run.job.command.python
+    payload = {"payload": payload_of(run)} if with_payload else {}
+    if call is not None:
+        return json.dumps({"args": call.args, "kwargs": dict(call.kwargs), **payload}).encode()
+    return json.dumps(payload["payload"]).encode() if payload else None
 
 
 def _environment(run: Run, home: Home, payload_file: str | None) -> dict[str, str]:

@@ -9,6 +9,9 @@ from agent.model import Outcome, Reason, Retry, Run, Trigger
 Rng = Callable[[], float]
 """Uniform in [0, 1), like `random.random`."""
 
+HTTP_FAILURES = (Reason.HTTP_STATUS, Reason.HTTP_ERROR)
+"""What `exit_code` in `retry.on` means where no process ends: an HTTP request that failed by itself."""
+
 _LARGEST_EXPONENT = 62
 """Beyond it every cap has long been reached, and floats have not overflowed yet."""
 
@@ -38,4 +41,6 @@ def _asked_for(retry: Retry, outcome: Outcome) -> bool:
     """Whether the job's `retry` names this kind of failure."""
     if outcome.reason is Reason.EXIT_CODE and retry.exit_codes and outcome.exit_code not in retry.exit_codes:
         return False
+    if outcome.reason in HTTP_FAILURES and Reason.EXIT_CODE in retry.on:
+        return True
     return outcome.reason in retry.on

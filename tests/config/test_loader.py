@@ -14,7 +14,7 @@ from agent.config.build import Surroundings
 from agent.config.config import SupabaseSettings, url_fault
 from agent.config.loader import load
 from agent.errors import ConfigError
-from agent.model import CatchUp, Overlap, Placement, Retry, RunLimits, ScheduleKind, WhenOffline
+from agent.model import CatchUp, HttpCall, Overlap, Placement, PythonCall, Retry, RunLimits, ScheduleKind, WhenOffline
 from tests.support.config_texts import NOW, FakeLookup, config_of, job_of, job_problems, problems_of
 
 JWT = "x.{}.y"
@@ -153,6 +153,80 @@ def test_what_the_platform_cannot_limit_is_refused_with_its_line():
         f"config.yaml:3: defaults.{said}",
         f"config.yaml:5: jobs.j.{said}",
     ]
+
+
+def test_an_http_job_is_a_request_with_its_secrets_known():
+    config = config_of(
+        """
+        project: p
+        defaults: {workdir: ~/x, retry: {exit_codes: [75]}}
+        jobs:
+          a:
+            http:
+              url: https://me:p%40ss@example.com/hook?key=${KEY}
+              method: put
+              headers: {X-Api-Token: literal-token, Authorization: "Bearer ${KEY}", X-Count: 5, Auth: "Bearer ${N:-}"}
+              json: {dry_run: false, count: 5, text: "5", all: ["${KEY}", 1.5, ~]}
+              expect: [200, "201-204", 3xx]
+              follow_redirects: yes
+          b: {http: {url: https://example.com}}
+          c: {http: {url: https://example.com, body: "ping ${KEY}"}}
+          d: {http: {url: https://example.com, headers: {Content-Type: x/y}, json: [1]}}
+          e: {http: {url: https://example.com}, payload: {type: object}}
+        """,
+        KEY="k-from-outside",
+    )
+    a, b, c, d, e = (job.command.http for job in config.jobs)
+    assert (a.method, a.url, a.follow_redirects) == (
+        "PUT",
+        "https://me:p%40ss@example.com/hook?key=k-from-outside",
+        True,
+    )
+    assert a.expect == ((200, 200), (201, 204), (300, 399))
+    assert a.headers == {
+        "X-Api-Token": "literal-token",
+        "Authorization": "Bearer k-from-outside",
+        "X-Count": "5",
+        "Auth": "Bearer",
+        "Content-Type": "application/json",
+    }
+    assert json.loads(a.body) == {"dry_run": False, "count": 5, "text": "5", "all": ["k-from-outside", 1.5, None]}
+    assert b == HttpCall(url="https://example.com")
+    assert (c.method, c.body, c.headers) == ("POST", b"ping k-from-outside", {})
+    assert (d.body, d.headers) == (b"[1]", {"Content-Type": "x/y"})
+    assert (e.method, e.body) == ("POST", None)
+    assert config.secrets == {
+        "literal-token",
+        "k-from-outside",
+        "Bearer k-from-outside",
+        "p%40ss",
+        "p@ss",
+    }
+    assert config.jobs[0].instructions == "PUT https://me:***@example.com/hook?key=${KEY}"
+    assert config.jobs[4].instructions == "POST https://example.com"
+
+
+def test_a_python_job_is_a_function_with_typed_arguments():
+    config = config_of(
+        """
+        project: p
+        jobs:
+          a: {python: reports.daily:Job.send, workdir: ~/apps}
+          b:
+            python:
+              call: m:f
+              args: [1, "1", yes, "${TOKEN}", $$x]
+              kwargs: {dry_run: true, key: "${TOKEN}"}
+              interpreter: ~/venv/bin/python
+        """,
+        TOKEN="t-from-outside",
+    )
+    a, b = (job.command.python for job in config.jobs)
+    assert a == PythonCall(module="reports.daily", function="Job.send")
+    assert b.args == (1, "1", "yes", "t-from-outside", "$x")
+    assert (b.kwargs, b.interpreter) == ({"dry_run": True, "key": "t-from-outside"}, "/home/me/venv/bin/python")
+    assert [job.instructions for job in config.jobs] == ["reports.daily:Job.send", "m:f"]
+    assert config.secrets == {"t-from-outside"}
 
 
 def test_what_cannot_be_meant_is_a_warning():
@@ -353,7 +427,7 @@ def test_dangerous_settings_are_warned_about(supabase, warned):
 @pytest.mark.parametrize("value", [None, "x"])
 def test_the_example_is_accepted_with_its_variables_and_without(value):
     text = bundled("config.example.yaml").read_text()
-    names = ("SUPABASE_PUBLISHABLE_KEY", "RESTIC_PASSWORD", "STATS_KEY")
+    names = ("SUPABASE_PUBLISHABLE_KEY", "RESTIC_PASSWORD", "STATS_KEY", "HOOK_TOKEN")
     config = config_of(text, **(dict.fromkeys(names, value) if value else {}))
     assert config.warnings == ()
     assert config.missing_for_run() == ()

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 import structlog
 
+from agent.adapters import python_call
 from agent.adapters.process import GroupProcesses
-from agent.model import Command, Job, Outcome, Overlap, Reason, Report, Retry, Run, RunStatus, Trigger
+from agent.model import Command, HttpCall, Job, Outcome, Overlap, Reason, Report, Retry, Run, RunStatus, Trigger
+from agent.ports import HttpEnd
 from agent.run import reports
 from agent.run.cancel import CancelSwitch
 from agent.run.executor import Edges, Executor
@@ -20,7 +22,7 @@ from agent.run.launch import Home
 from agent.run.live import Redacting
 from agent.run.redact import Redactor
 from agent.run.slots import Slots
-from tests.support.fake_runs import FakeJobs, FakeJournal, FakePayloads, a_job, a_request, a_run
+from tests.support.fake_runs import FakeCalls, FakeJobs, FakeJournal, FakePayloads, a_job, a_request, a_run
 from tests.support.waiting import wait_until
 
 RESULT_KEYS = {
@@ -69,14 +71,28 @@ class Box:
         self.journal = FakeJournal()
         (folder / "payloads").mkdir()
         self.payloads = FakePayloads(folder / "payloads")
+        self.calls = FakeCalls()
         self.redactor = Redactor()
         self.cancel = CancelSwitch()
         self.screen = Screen()
         base_env = {"PATH": os.environ["PATH"], "HOME": str(folder), "CRONMIRROR_PASSWORD": "of the agent"}
         self.executor = Executor(
-            Edges(clock=WallClock(), processes=GroupProcesses(), journal=self.journal, payloads=self.payloads),
+            Edges(
+                clock=WallClock(),
+                processes=GroupProcesses(),
+                calls=self.calls,
+                journal=self.journal,
+                payloads=self.payloads,
+            ),
             self.redactor,
-            Home(project="home-lab", agent_id="mac-mini", base_env=base_env, workdir=str(folder)),
+            Home(
+                project="home-lab",
+                agent_id="mac-mini",
+                base_env=base_env,
+                workdir=str(folder),
+                python=sys.executable,
+                python_call=python_call.__file__,
+            ),
             live=lambda _: Redacting(self.screen, self.redactor),
             rng=lambda: 0.5,
         )
@@ -533,3 +549,55 @@ async def test_slots_and_executor_go_together_on_real_processes(box: Box):
     await slots.wait_idle()
     ends = [box.journal.of(run)[-1] for run in (first, second)]
     assert [(end.status, end.reason) for end in ends] == [(RunStatus.CANCELLED, "overlap"), (RunStatus.LOST, "lost")]
+
+
+# ── requests over HTTP ──────────────────────────────────────────────────────
+
+
+def hook(**call) -> Job:
+    fields = {"payload_schema": {"type": "object"}, "retry": Retry(max_attempts=3)}
+    return a_job(command=Command(http=HttpCall(url="https://example.com/hook", method="POST", **call)), **fields)
+
+
+async def test_the_answer_to_a_request_is_output_without_its_secrets(box: Box):
+    box.redactor.add(["s3cret-token"])
+    box.calls.says = b"HTTP/1.1 200 OK\n\nyour token is s3cret-token"
+    outcome = await box.run(a_run(hook(headers={"Authorization": "s3cret-token"})))
+    assert (outcome.status, outcome.exit_code, outcome.error) == (RunStatus.OK, None, None)
+    assert outcome.stdout.text == "HTTP/1.1 200 OK\n\nyour token is ***"
+
+
+@pytest.mark.parametrize(
+    ("call", "body", "kind"),
+    [
+        ({}, b'{"width": 5}', {"Content-Type": "application/json"}),
+        ({"headers": {"content-type": "text/x"}}, b'{"width": 5}', {"content-type": "text/x"}),
+        ({"body": b"own"}, b"own", {}),
+    ],
+)
+async def test_the_payload_is_the_body_of_a_request_that_has_none(box: Box, call: dict, body: bytes, kind: dict):
+    job = hook(**call)
+    await box.run(a_run(job, request=a_request(job, {"width": 5})))
+    (sent,) = box.calls.calls
+    assert (sent.body, sent.headers) == (body, kind)
+    assert box.payloads.left == []
+
+
+async def test_an_unexpected_status_is_an_error_that_is_tried_again(box: Box):
+    box.calls.end = HttpEnd(status=503, phrase="Service Unavailable")
+    outcome = await box.run(a_run(hook(), scheduled_for=SLOT))
+    assert (outcome.status, outcome.reason) == (RunStatus.ERROR, Reason.HTTP_STATUS)
+    assert outcome.error == "The answer was 503 Service Unavailable, expected was 200-299."
+    assert len(box.journal.planned) == 1
+
+
+async def test_a_cancelled_request_is_not_sent(box: Box):
+    run = a_run(hook())
+    recorded = box.journal.record
+
+    async def cancelled_meanwhile(report: Report, **more) -> None:
+        await recorded(report, **more)
+        box.cancel.set(Reason.CANCELLED)
+
+    box.journal.record = cancelled_meanwhile  # type: ignore[method-assign]
+    assert ((await box.run(run)).status, box.calls.calls) == (RunStatus.CANCELLED, [])

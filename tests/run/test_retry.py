@@ -74,6 +74,13 @@ def test_where_exit_codes_are_named_only_these_are_tried_again():
     assert retry_in(a_run(job), ended(Reason.TIMEOUT), lambda: 0.5) is not None
 
 
+@pytest.mark.parametrize("reason", [Reason.HTTP_STATUS, Reason.HTTP_ERROR])
+def test_exit_code_stands_for_every_failure_of_a_request(reason: Reason):
+    assert retry_in(a_run(THRICE), ended(reason), lambda: 0.5) is not None
+    narrow = a_job(retry=Retry(max_attempts=2, on=frozenset({"http_status"})))
+    assert (retry_in(a_run(narrow), ended(reason), lambda: 0.5) is not None) is (reason is Reason.HTTP_STATUS)
+
+
 def test_what_a_person_cancelled_stays_cancelled():
     job = a_job(retry=Retry(max_attempts=2, on=frozenset({"cancelled"})))
     assert retry_in(a_run(job), ended(Reason.CANCELLED), lambda: 0.5) is None

@@ -9,7 +9,8 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from agent.errors import StateError
-from agent.model import Command, Job, Json, LocalRun, PlannedRun, Report, Request, Run, RunStatus, Trigger
+from agent.model import Command, HttpCall, Job, Json, LocalRun, PlannedRun, Report, Request, Run, RunStatus, Trigger
+from agent.ports import CancelFlag, HttpEnd, OutputSink
 
 
 def a_job(job_id: str = "job", *argv: str, **fields) -> Job:
@@ -96,6 +97,20 @@ class FakePayloads:
     def left(self) -> list[str]:
         """Files that nobody removed."""
         return [path.name for path in self._folder.iterdir()]
+
+
+class FakeCalls:
+    """`agent.ports.HttpCalls`: answers with `end`, after `says` was heard; `calls` is what was sent."""
+
+    def __init__(self) -> None:
+        self.calls: list[HttpCall] = []
+        self.end = HttpEnd(status=200)
+        self.says = b""
+
+    async def send(self, call: HttpCall, timeout_s: float, sink: OutputSink, cancel: CancelFlag) -> HttpEnd:
+        self.calls.append(call)
+        sink.feed("stdout", self.says)
+        return self.end
 
 
 class FakeJobs:
