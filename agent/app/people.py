@@ -1,23 +1,17 @@
-"""What a person does from the command line: sign in, press Run, wait for the end."""
+"""What a person does from the command line: sign in, press Run."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from uuid import UUID
 
 from agent.adapters.clock import SystemClock
 from agent.adapters.files import StateDir
 from agent.adapters.supabase.people import People
 from agent.app.supabase import connect
 from agent.config.config import Config
-from agent.errors import NeedsSignIn, Refused
-from agent.model import Json
-
-LOOK_EVERY_S = 0.25
-FINAL = ("done", "error")
+from agent.errors import NeedsSignIn
 
 
 def person_file(state: StateDir) -> Path:
@@ -42,14 +36,3 @@ async def as_person(config: Config, state: StateDir) -> AsyncIterator[People]:
             raise NeedsSignIn(
                 str(err), hint="Run `cronmirror login --person` as somebody who may press Run in this project."
             ) from err
-
-
-async def wait_for(people: People, request_id: UUID) -> dict[str, Json]:
-    """The request's row once it is `done` or `error`."""
-    while True:
-        row = await people.get_request(request_id)
-        if row is None:
-            raise Refused(f"request {request_id} is gone, or you may not see it")
-        if row["status"] in FINAL:
-            return row
-        await asyncio.sleep(LOOK_EVERY_S)

@@ -3,7 +3,7 @@
 | code | meaning |
 |---|---|
 | 0 | it worked |
-| 1 | it worked, and what ran ended in an error (`exec`, `request --wait`, `demo --once`) |
+| 1 | it worked, and what ran ended in an error (`exec`, `request --wait`, `logs`, `demo --once`) |
 | 2 | wrong usage or wrong configuration |
 | 3 | Supabase cannot be reached: try again later |
 | 4 | credentials are missing or not accepted |

@@ -14,6 +14,7 @@ from agent.cli import (
     install,
     jobs,
     login,
+    logs,
     migrate,
     request,
     run,
@@ -68,6 +69,7 @@ app.command("jobs", rich_help_panel=_WORK)(jobs.jobs)
 app.command("request", rich_help_panel=_WORK)(request.request)
 app.command("exec", rich_help_panel=_WORK)(exec_.exec_)
 app.command("runs", rich_help_panel=_WORK)(runs.runs)
+app.command("logs", rich_help_panel=_WORK)(logs.logs)
 app.command("install", rich_help_panel=_SERVICE)(install.install)
 app.command("uninstall", rich_help_panel=_SERVICE)(uninstall.uninstall)
 app.command("status", rich_help_panel=_SERVICE)(status.status)

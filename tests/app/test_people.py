@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from agent.adapters.supabase.people import People
-from agent.app.people import wait_for
+from agent.app.follow import wait_for
 from agent.errors import Refused
 from agent.model import Json
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from agent.cli.demo.operator import Operator
 from tests.e2e.conftest import StartAgent, ended, mirrored
+from tests.support.person import cronmirror, sign_in
 from tests.support.stack import Person, Project
 from tests.support.waiting import wait_until
 
@@ -104,3 +106,62 @@ async def test_a_short_run_costs_no_request_for_its_output(
     row = await ended(operator, request["id"])
     assert row["result"]["stdout_tail"] == "hello\n"
     assert await pieces(operator, row["result"]["run_id"]) == []
+
+
+async def test_a_person_follows_a_request_and_reads_it_again(
+    start_agent: StartAgent, operator: Operator, project: Project, tmp_path: Path
+) -> None:
+    talk = Talk(tmp_path / "talk")
+    agent = start_agent(FIFO.format(fifo=tmp_path / "talk"), TOKEN="sesame-open")
+    await mirrored(operator, 2, timeout=30)
+    await sign_in(agent, project.operator)
+    asking = await cronmirror(agent, "request", "talk", "--follow")
+    await agent.wait_event("run started", timeout=30)
+    talk.say(r"one\n")
+    await wait_until(lambda: asking.out == "one\n", 30)
+    watching = await cronmirror(agent, "logs", "talk", "--follow")
+    await wait_until(lambda: watching.out == "one\n", 30)
+    peeking = await cronmirror(agent, "logs", "talk")
+    assert (await peeking.ended(), peeking.out) == (0, "one\n")
+    assert "still running" in peeking.err
+    talk.say(r"two\033]0;owned\007\n")
+    talk.end()
+    shown = "one\ntwo\ufffd]0;owned\ufffd\n"
+    assert (await asking.ended(), asking.out) == (0, shown), asking.err
+    assert (await watching.ended(), watching.out) == (0, shown), watching.err
+    assert "done after" in asking.err
+    assert "ok after" in watching.err
+    (run,) = await operator.select("cron_runs", job_id="eq.talk")
+    again = await cronmirror(agent, "logs", run["request_id"][:14])
+    assert (await again.ended(), again.out) == (0, shown), again.err
+    nobody = await cronmirror(agent, "logs", "no-such-job")
+    assert await nobody.ended() == 5
+    assert 'there is no run "no-such-job"' in nobody.err
+
+
+async def test_ctrl_c_cancels_what_was_asked_for_and_the_second_leaves_at_once(
+    start_agent: StartAgent, operator: Operator, project: Project, tmp_path: Path
+) -> None:
+    deaf = f"trap '' TERM; echo $$ > {tmp_path}/begun; sleep 300"
+    agent = start_agent(f'jobs:\n  long: {{shell: "echo begun; sleep 300"}}\n  deaf: {{shell: "{deaf}", grace: 60s}}\n')
+    await mirrored(operator, 2, timeout=30)
+    await sign_in(agent, project.operator)
+    asking = await cronmirror(agent, "request", "long", "--follow")
+    await wait_until(lambda: asking.out == "begun\n", 30)
+    asking.process.send_signal(signal.SIGINT)
+    assert await asking.ended() == 130
+    assert "cancelling it; Ctrl-C again leaves at once" in asking.err
+    (row,) = await operator.select("cron_run_requests")
+    assert (row["status"], row["result"]["reason"]) == ("error", "cancelled")
+
+    asking = await cronmirror(agent, "request", "deaf", "--wait")
+    begun = tmp_path / "begun"
+    await wait_until(lambda: begun.exists() and begun.read_text(), 30)
+    asking.process.send_signal(signal.SIGINT)
+    await agent.wait_event("cancelling a request", 2)
+    asking.process.send_signal(signal.SIGINT)
+    assert await asking.ended(10) == 130
+    assert "Traceback" not in asking.err
+    (row,) = await operator.select("cron_run_requests", job_id="eq.deaf")
+    assert row["status"] == "running"
+    os.killpg(int(begun.read_text()), signal.SIGKILL)

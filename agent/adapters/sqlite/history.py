@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from uuid import UUID
 
 from agent.adapters.sqlite.opening import explained, open_reader
 from agent.adapters.sqlite.rows import local_run
@@ -19,15 +20,20 @@ async def read_runs(path: Path, *, job_id: str | None = None, limit: int = 50) -
 
     Raises `StateError`.
     """
-    return await asyncio.to_thread(_read, path, job_id, limit)
+    return await asyncio.to_thread(_read, path, "latest_runs", {"job_id": job_id, "limit": limit})
 
 
-def _read(path: Path, job_id: str | None, limit: int) -> Sequence[LocalRun]:
+async def read_run(path: Path, first: UUID, last: UUID) -> Sequence[LocalRun]:
+    """Runs whose id is in this range, at most two. Raises `StateError`."""
+    return await asyncio.to_thread(_read, path, "runs_between", {"first": str(first), "last": str(last)})
+
+
+def _read(path: Path, query: str, arguments: Mapping[str, str | int | None]) -> Sequence[LocalRun]:
     if not path.exists():
         return ()
     try:
         with contextlib.closing(open_reader(path)) as connection:
-            rows = connection.execute(SQL["latest_runs"], {"job_id": job_id, "limit": limit})
+            rows = connection.execute(SQL[query], arguments)
             return tuple(local_run(row) for row in rows)
     except sqlite3.Error as error:
         raise explained(error, path) from error

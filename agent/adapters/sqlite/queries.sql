@@ -72,6 +72,10 @@ select request_id from outbox where request_id is not null;
 -- Local history, newest first.
 select * from runs where :job_id is null or job_id = :job_id order by n desc limit :limit;
 
+-- name: runs_between
+-- The run with this id, or the beginning of one.
+select * from runs where run_id between :first and :last limit 2;
+
 -- name: enqueue
 -- One more report to send.
 insert into outbox (run_id, request_id, report, bytes, output_bytes)

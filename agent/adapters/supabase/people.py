@@ -5,7 +5,7 @@ Rows come back as the JSON objects that docs/rpc.md describes; errors are those 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,6 +13,9 @@ from uuid import UUID, uuid4
 from agent.adapters.supabase.rpc import Database
 from agent.adapters.supabase.wire import instant
 from agent.model import Json
+
+PIECES = 500
+"""Of live output a call; PostgREST cuts at 1,000 rows without a word."""
 
 
 class People:
@@ -53,19 +56,65 @@ class People:
 
     async def get_request(self, request_id: UUID) -> dict[str, Json] | None:
         """The row of `cron_run_requests`, or None where there is none that this person may see."""
-        rows = await self._database.ask(
-            lambda rest: (
-                rest.from_("cron_run_requests")
-                .select("*")
-                .eq("project_id", self._project)
-                .eq("id", str(request_id))
-                .limit(1)
-                .execute()
+        rows = await self._rows("cron_run_requests", lambda query: query.eq("id", str(request_id)).limit(1))
+        return rows[0] if rows else None
+
+    async def runs_between(self, first: UUID, last: UUID, *, of_requests: bool = False) -> Sequence[dict[str, Json]]:
+        """Rows of `cron_runs` whose id (or request's id) is in this range: the newest ones, up to 20."""
+        column = "request_id" if of_requests else "id"
+        return await self._rows(
+            "cron_runs",
+            lambda query: query.gte(column, str(first)).lte(column, str(last)).order("created_at", desc=True).limit(20),
+        )
+
+    async def runs_of_request(self, request_id: UUID) -> Sequence[dict[str, Json]]:
+        """Its attempts, the first one first."""
+        return await self._rows("cron_runs", lambda query: query.eq("request_id", str(request_id)).order("created_at"))
+
+    async def newest_run(self, job_id: str) -> dict[str, Json] | None:
+        """The run of this job that began last, or None."""
+        rows = await self._rows(
+            "cron_runs",
+            lambda query: (
+                query.eq("job_id", job_id).not_.is_("started_at", "null").order("started_at", desc=True).limit(1)
             ),
-            "cron_run_requests",
-            repeatable=True,
         )
         return rows[0] if rows else None
+
+    async def log_pieces(self, run_id: UUID, *, after: int) -> Sequence[dict[str, Json]]:
+        """Live output beyond piece `after` (-1: all): `{"seq","at","stream","text"}` in order."""
+        found: list[dict[str, Json]] = []
+        while True:
+            last = found[-1]["seq"] if found else after
+            page = await self._pieces_after(run_id, last)
+            found += page
+            if len(page) < PIECES:
+                return found
+
+    async def _pieces_after(self, run_id: UUID, seq: int) -> list[dict[str, Json]]:
+        rows: list[dict[str, Json]] = await self._database.ask(
+            lambda rest: (
+                rest.from_("cron_run_logs")
+                .select("seq,at,stream,text")
+                .eq("run_id", str(run_id))
+                .gt("seq", seq)
+                .order("seq")
+                .limit(PIECES)
+                .execute()
+            ),
+            "cron_run_logs",
+            repeatable=True,
+        )
+        return rows
+
+    async def _rows(self, table: str, narrow: Callable[[Any], Any]) -> list[dict[str, Json]]:
+        """Rows of this project."""
+        rows: list[dict[str, Json]] = await self._database.ask(
+            lambda rest: narrow(rest.from_(table).select("*").eq("project_id", self._project)).execute(),
+            table,
+            repeatable=True,
+        )
+        return rows
 
     async def insert_request(self, job_id: str, *, requested_by: str | None = None) -> dict[str, Json]:
         """Insert a row as a page would (`POST /rest/v1/cron_run_requests`, `return=representation`); the new row.
