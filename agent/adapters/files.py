@@ -13,16 +13,20 @@ import os
 import re
 import secrets
 import stat
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import platformdirs
 
 from agent.errors import ConfigError, PermanentError, Problem, StateError
+from agent.model import Pause
 
 MAX_CONFIG_BYTES = 1024 * 1024
+_LOCK_TRIES, _LOCK_AGAIN_S = 10, 0.05
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -102,6 +106,48 @@ def _writable_by_others(path: Path) -> str | None:
     return None
 
 
+class PauseFile:
+    """`agent.ports.BoxPause`: `{"mode", "until"}` in a file of the state directory, with and without an agent."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: tuple[int, int, int] | None = None
+        self._pause: Pause | None = None
+
+    def read(self) -> Pause | None:
+        """What the file says, read only when it changed; a damaged one is a pause: somebody wanted nothing to run."""
+        try:
+            about = self._path.stat()
+        except OSError:
+            self._seen = None
+            return None
+        seen = (about.st_mtime_ns, about.st_ino, about.st_size)
+        if seen != self._seen:
+            self._pause = self._parse()
+            self._seen = seen
+        return self._pause
+
+    def write(self, pause: Pause) -> None:
+        """Pause, or pause otherwise. Raises `StateError`."""
+        until = pause.until and pause.until.isoformat()
+        atomic_write(self._path, json.dumps({"mode": pause.mode, "until": until}).encode())
+
+    def clear(self) -> None:
+        """Resume. Raises `StateError`."""
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as err:
+            raise _state_error(f"{self._path} cannot be removed", err) from err
+
+    def _parse(self) -> Pause:
+        try:
+            said = json.loads(self._path.read_text(encoding="utf-8"))
+            until = datetime.fromisoformat(said["until"]) if said["until"] else None
+            return Pause(mode="schedule" if said["mode"] == "schedule" else "all", until=until)
+        except (OSError, ValueError, KeyError, TypeError):
+            return Pause(mode="all")
+
+
 class StateDir:
     """One agent's folder: everything that survives a restart. Only we can look into it."""
 
@@ -139,7 +185,7 @@ class StateDir:
             raise _state_error(f"{place} cannot be opened", err) from err
         try:
             try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _take(held)
             except BlockingIOError as err:
                 raise StateError(
                     f"the state directory {self.path} is in use by {_holder(held)}",
@@ -197,6 +243,25 @@ class StateDir:
         return self.path / "cronmirror.sqlite3"
 
     @property
+    def pause(self) -> PauseFile:
+        """The box's own pause."""
+        return PauseFile(self.path / "pause.json")
+
+    def holder(self) -> str | None:
+        """The process that runs an agent here (`process 123`); None: there is none."""
+        try:
+            held = os.open(self.path / "lock", os.O_RDONLY | os.O_NOFOLLOW)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return _holder(held)
+        finally:
+            os.close(held)
+        return None
+
+    @property
     def payloads(self) -> Path:
         """Where payloads wait for their run."""
         return self.path / "payloads"
@@ -235,6 +300,16 @@ def _sync_folder(path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _take(held: int) -> None:
+    """Lock it; somebody may be looking at it just now (`StateDir.holder`). Raises `BlockingIOError`."""
+    for _ in range(_LOCK_TRIES):
+        with suppress(BlockingIOError):
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(_LOCK_AGAIN_S)
+    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _holder(held: int) -> str:

@@ -39,6 +39,7 @@ from agent.queue.lease import Leases
 from agent.report.heartbeat import Heartbeat, Listeners, Vitals
 from agent.report.link import Link
 from agent.report.mirror import Mirror
+from agent.report.outages import Outages
 from agent.report.outbox import Outbox
 from agent.report.pauses import Pauses
 from agent.report.recover import recover
@@ -85,6 +86,12 @@ class Agent:
         self._wake = WakeWatch(self._clock, self._on_jump, self._on_thaw)
         self._dropping: asyncio.Task[None] | None = None
         given.supabase.session.on_change(lambda _: self.heartbeat.hurry())
+        self._outages = Outages(
+            self._journal,
+            self._clock,
+            told=lambda: self.heartbeat.beat_now(),  # noqa: PLW0108 - built below
+            realtime=lambda: self._realtime.reason,
+        )
         self._probing = False
         self._link = Link()
         rest = Rest(given.supabase.database, project=given.config.project, agent_id=self._agent_id)
@@ -119,7 +126,7 @@ class Agent:
             concurrency=given.config.limits.concurrency,
             tags=given.config.limits.tags,
         )
-        self._pauses = Pauses(self._journal, self._clock)
+        self._pauses = Pauses(self._journal, self._clock, given.state.pause, self._on_pause)
         self._scheduler = Scheduler(
             clock=self._clock,
             jumps=self._wake,
@@ -127,6 +134,7 @@ class Agent:
             journal=self._journal,
             runner=self.slots,
             pause=self._pauses,
+            missed=self._outages.on_missed,
         )
 
     def _wire_reports(self, rest: Rest) -> None:
@@ -174,6 +182,7 @@ class Agent:
             realtime_healthy=lambda: self._realtime.healthy,
             config_error=lambda: self._jobs.config_error,
             draining=lambda: self.slots.draining,
+            outage=lambda: self._outages.last,
             want_probe=self._want_probe,
             known=self._known_requests,
         )
@@ -181,12 +190,27 @@ class Agent:
     def _listeners(self) -> Listeners:
         return Listeners(
             hello=(self._intake.on_hello, self._mirror.on_hello),
-            beat=(self._on_probed, self._leases.on_beat, self._intake.on_beat, lambda _: self._scheduler.kick()),
+            beat=(
+                self._on_probed,
+                self._leases.on_beat,
+                self._intake.on_beat,
+                lambda _: self._scheduler.kick(),
+                lambda reply: self._outages.on_beat(reply, self.heartbeat.skew_ms),
+            ),
             again=(self._supabase.session.wake, self._realtime.hurry),
+            silent=(self._outages.on_silence,),
         )
+
+    def _on_pause(self) -> None:
+        """The box's own pause began or ended: schedule, claims, mirror and pages know at once."""
+        self._scheduler.kick()
+        self._intake.look()
+        self._mirror.kick()
+        self.heartbeat.beat_now()
 
     def _on_jump(self, ahead_s: float) -> None:
         """Asleep until now, or the clock was set: whatever rests on time or on an old connection begins anew."""
+        self._outages.on_jump(ahead_s)
         self._scheduler.on_jump(ahead_s)
         self._dropping = asyncio.create_task(self._supabase.drop_connections(), name="drop connections")
         self._supabase.session.wake()
@@ -223,6 +247,7 @@ class Agent:
                 "platform": platform.platform(),
                 "python": platform.python_version(),
                 "tags": sorted(self._config.agent_tags),
+                "last_outage": self._outages.last,
             },
         )
 
@@ -239,12 +264,15 @@ class Agent:
     async def start(self) -> None:
         """Recover what a previous life left, then start every loop: the schedule first."""
         await self._pauses.load()
+        await self._outages.load()
         for run in await self._journal.unfinished():
             self._payloads.remove(run.run_id)
         lost = await recover(self._journal, self._processes, self._jobs, self._clock, agent_id=self._agent_id)
         self.loops = Loops()
         for name, loop in (
             ("wake watch", self._wake.run()),
+            ("box pause", self._pauses.run()),
+            ("life signs", self._outages.run()),
             ("scheduler", self._scheduler.run()),
             ("session", self._supabase.session.run()),
             ("heartbeat", self.heartbeat.run()),
@@ -290,7 +318,7 @@ class Agent:
     async def drain(self) -> None:
         """No new claims and slots, what waits goes back to the queue; running jobs get `drain_timeout`."""
         log.info("draining", running=len(self.slots.running()), timeout_s=self._config.drain_timeout_s)
-        await self.loops.stop("scheduler", "intake", "planned retries", "reloads")
+        await self.loops.stop("scheduler", "intake", "planned retries", "reloads", "box pause")
         self.heartbeat.beat_now()
         if not await self.slots.drain(self._config.drain_timeout_s):
             log.warning("drain_timeout is over; ending what still runs", running=len(self.slots.running()))
@@ -309,6 +337,7 @@ class Agent:
             await self._outbox.flush(FLUSH_S)
         await self.heartbeat.stop()
         await self.loops.stop()
+        await self._outages.note()
         if self._dropping is not None:
             await self._dropping
         with suppress(StateError):

@@ -16,7 +16,9 @@ from agent.cli import (
     login,
     logs,
     migrate,
+    pause,
     request,
+    resume,
     run,
     runs,
     schema,
@@ -70,6 +72,8 @@ app.command("request", rich_help_panel=_WORK)(request.request)
 app.command("exec", rich_help_panel=_WORK)(exec_.exec_)
 app.command("runs", rich_help_panel=_WORK)(runs.runs)
 app.command("logs", rich_help_panel=_WORK)(logs.logs)
+app.command("pause", rich_help_panel=_WORK)(pause.pause)
+app.command("resume", rich_help_panel=_WORK)(resume.resume)
 app.command("install", rich_help_panel=_SERVICE)(install.install)
 app.command("uninstall", rich_help_panel=_SERVICE)(uninstall.uninstall)
 app.command("status", rich_help_panel=_SERVICE)(status.status)

@@ -69,6 +69,14 @@ class LogPiece(Value):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pause(Value):
+    """`until=None` means until resumed."""
+
+    mode: Literal["all", "schedule"]
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class AgentState(Value):
     """What a beat says about the agent; `cron_agents` is updated only where it differs."""
 
@@ -80,17 +88,13 @@ class AgentState(Value):
     clock_skew_ms: int | None = None
     probe: bool = False
     """Bump `cron_agents.probe_at`, so that Realtime can prove itself."""
+    pause: Pause | None = None
+    """The box's own."""
+    outage: Mapping[str, Json] | None = None
+    """The last one (report/outages.py)."""
     known: tuple[UUID, ...] | None = None
     """Of an agent that begins nothing any more: requests whose run has begun here (or ended unreported). All others it
     holds return to the queue. None: nothing is handed back."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pause(Value):
-    """`until=None` means until resumed."""
-
-    mode: Literal["all", "schedule"]
-    until: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

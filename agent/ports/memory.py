@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from agent.model import LocalRun, OutboxEntry, PlannedRun, Report, Verdict
+from agent.model import LocalRun, OutboxEntry, Pause, PlannedRun, Report, Verdict
 
 
 class RunJournal(Protocol):
@@ -87,11 +87,19 @@ class OutboxStore(Protocol):
         ...
 
     async def set_aside(self, seq: int, why: str) -> None:
-        """Keep the entry, never send it again by itself, show it to `doctor`."""
+        """Keep the entry, never send it again by itself, show it in `status`."""
         ...
 
     async def wait_pending(self) -> None:
         """Return as soon as there is an entry to send."""
+        ...
+
+
+class BoxPause(Protocol):
+    """The pause that a person set on this box (`cronmirror pause`)."""
+
+    def read(self) -> Pause | None:
+        """As it stands now. Cheap: asked every second. Never raises."""
         ...
 
 

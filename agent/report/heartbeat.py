@@ -7,7 +7,7 @@ Tries for ever. It ends only where another process is this agent: at the first h
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 from uuid import UUID
@@ -23,7 +23,7 @@ from agent.errors import (
     Superseded,
     TemporaryError,
 )
-from agent.model import AgentState, BeatReply, Hello, HelloReply
+from agent.model import AgentState, BeatReply, Hello, HelloReply, Json
 from agent.ports import BeatCall, Clock, HelloCall, Jobs, Runner
 from agent.report.link import Link
 from agent.report.pace import backoff, first, within
@@ -50,6 +50,8 @@ class Vitals:
     config_error: Callable[[], str | None]
     draining: Callable[[], bool]
     """Whether nothing begins any more."""
+    outage: Callable[[], Mapping[str, Json] | None]
+    """The last one (report/outages.py)."""
     want_probe: Callable[[], bool]
     known: Callable[[], Awaitable[Sequence[UUID]]]
     """Requests whose run has begun here and is not reported to its end. May raise `StateError`."""
@@ -63,6 +65,8 @@ class Listeners:
     beat: Sequence[Callable[[BeatReply], None]] = ()
     again: Sequence[Callable[[], None]] = ()
     """A beat was answered after some that were not: nobody sits out a backoff of his own any longer."""
+    silent: Sequence[Callable[[CronmirrorError], None]] = ()
+    """A hello or beat was not answered, or refused."""
 
 
 class Heartbeat:
@@ -97,6 +101,11 @@ class Heartbeat:
         self.ended = asyncio.Event()
         self.why: PermanentError | None = None
         """Why it ended: `HelloRefused` or `Superseded`."""
+
+    @property
+    def skew_ms(self) -> int | None:
+        """By how much our clock is ahead of the server's; None until it was measured."""
+        return self._skew.ms
 
     async def run(self) -> None:
         """Hello, then beats, until cancelled."""
@@ -206,6 +215,8 @@ class Heartbeat:
                 config_error=vitals.config_error(),
                 clock_skew_ms=self._skew.ms,
                 probe=vitals.want_probe(),
+                pause=self._pauses.own,
+                outage=vitals.outage(),
                 known=known,
             ),
             vitals.runner.claimable(),
@@ -228,6 +239,8 @@ class Heartbeat:
         """Say each trouble once: the first time, and when it becomes another one."""
         self._failures += 1
         self._silent = True
+        for listener in self._listeners.silent:
+            listener(error)
         if str(error) == self._last_said:
             return
         self._last_said = str(error)

@@ -7,7 +7,7 @@ a crash leaves is a planned run that has not begun; the next start finds it and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from agent.errors import StateError
-from agent.model import Job, Overlap, PlannedRun, Reason, Run, ScheduleKind, Trigger
+from agent.model import Job, Overlap, PlannedRun, Reason, Run, RunStatus, ScheduleKind, Trigger
 from agent.ports import Clock, Jobs, Jumps, PauseState, Runner, SlotJournal
 from agent.schedule.decisions import Decision, Moment, decide_retry, decide_slots, missed
 from agent.schedule.timeline import Timeline
@@ -33,14 +33,24 @@ class Scheduler:
     """Decides slots, catch-ups and retries of scheduled runs, and hands runs over when they are due."""
 
     def __init__(
-        self, *, clock: Clock, jumps: Jumps, jobs: Jobs, journal: SlotJournal, runner: Runner, pause: PauseState
+        self,
+        *,
+        clock: Clock,
+        jumps: Jumps,
+        jobs: Jobs,
+        journal: SlotJournal,
+        runner: Runner,
+        pause: PauseState,
+        missed: Callable[[int], None] = lambda _: None,
     ) -> None:
+        """`missed` hears how many slots were missed each time for another reason than a pause."""
         self._clock = clock
         self._jumps = jumps
         self._jobs = jobs
         self._journal = journal
         self._runner = runner
         self._pause = pause
+        self._missed = missed
         self._timeline = Timeline(journal)
         self._handed_over: set[UUID] = set()
         """Planned runs that the runner has and that have not begun."""
@@ -150,6 +160,7 @@ class Scheduler:
             dropped=[run.run_id for run in decision.dropped],
         )
         self._timeline.advance(decision.cursors)
+        self._missed(sum(each.status is RunStatus.MISSED and each.reason != Reason.PAUSED for each in decision.reports))
 
     # ── handing over ────────────────────────────────────────────────────────
 

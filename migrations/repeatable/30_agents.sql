@@ -291,7 +291,7 @@ end
 $$;
 
 -- Shows a beat's state to people: a published row, so written only where it differs. A clock's skew trembles by
--- milliseconds; half a second is a difference.
+-- milliseconds; half a second is a difference. `paused` is the pause of the box itself, `outage` the last one.
 create or replace function public.cron_show_state(p_project text, p_agent text, p_state jsonb)
 returns void
 language plpgsql security definer
@@ -300,22 +300,29 @@ as $$
 declare
   v_skew integer := (p_state ->> 'clock_skew_ms')::integer;
   v_probe boolean := coalesce((p_state ->> 'probe')::boolean, false);
+  v_mode text := case when p_state -> 'paused' ->> 'mode' in ('all', 'schedule') then p_state -> 'paused' ->> 'mode' end;
+  v_until timestamptz := case when v_mode is not null then (p_state -> 'paused' ->> 'until')::timestamptz end;
+  v_outage jsonb := case
+    when jsonb_typeof(p_state -> 'outage') = 'object' and octet_length((p_state -> 'outage')::text) <= 2048
+    then jsonb_build_object('last_outage', p_state -> 'outage') else '{}'
+  end;
 begin
   update public.cron_agents a
   set
     state = n.state, realtime = n.realtime, running = n.running, jobs = n.jobs, config_error = n.config_error,
-    clock_skew_ms = n.skew, probe_at = case when v_probe then clock_timestamp() else a.probe_at end
+    clock_skew_ms = n.skew, box_paused_mode = v_mode, box_paused_until = v_until, info = n.info,
+    probe_at = case when v_probe then clock_timestamp() else a.probe_at end
   from (
     select
       coalesce(p_state ->> 'state', o.state) as state, coalesce(p_state ->> 'realtime', o.realtime) as realtime,
       coalesce((p_state ->> 'running')::integer, o.running) as running, coalesce((p_state ->> 'jobs')::integer, o.jobs) as jobs,
-      left(p_state ->> 'config_error', 8192) as config_error,
+      left(p_state ->> 'config_error', 8192) as config_error, coalesce(o.info, '{}') || v_outage as info,
       case when abs(v_skew::bigint - o.clock_skew_ms) < 500 then o.clock_skew_ms else v_skew end as skew
     from public.cron_agents o where o.project_id = p_project and o.agent_id = p_agent
   ) n
   where a.project_id = p_project and a.agent_id = p_agent and (
-    v_probe or (a.state, a.realtime, a.running, a.jobs, a.config_error, a.clock_skew_ms)
-      is distinct from (n.state, n.realtime, n.running, n.jobs, n.config_error, n.skew)
+    v_probe or (a.state, a.realtime, a.running, a.jobs, a.config_error, a.clock_skew_ms, a.box_paused_mode, a.box_paused_until, a.info)
+      is distinct from (n.state, n.realtime, n.running, n.jobs, n.config_error, n.skew, v_mode, v_until, n.info)
   );
 end
 $$;

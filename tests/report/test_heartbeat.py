@@ -24,7 +24,7 @@ from agent.report.heartbeat import BEAT_S, LAST_BEAT_S, Heartbeat, Listeners, Vi
 from agent.report.link import Link
 from agent.report.pauses import Pauses
 from tests.support.clock import VirtualClock, settle
-from tests.support.fake_memory import FakeNotes
+from tests.support.fake_memory import FakeBoxPause, FakeNotes
 from tests.support.fake_stages import FakeJobs, FakeRunner, a_job
 from tests.support.fake_supabase import FakeSupabase
 
@@ -35,7 +35,9 @@ class House:
         self.server = FakeSupabase(clock=self.clock)
         self.link = Link()
         self.notes = FakeNotes()
-        self.pauses = Pauses(self.notes, self.clock)
+        self.box = FakeBoxPause()
+        self.outage = None
+        self.pauses = Pauses(self.notes, self.clock, self.box)
         self.runner = FakeRunner()
         self.healthy, self.config_error, self.draining, self.probe = True, None, False, False
         self.known: tuple = ()
@@ -51,6 +53,7 @@ class House:
                 realtime_healthy=lambda: self.healthy,
                 config_error=lambda: self.config_error,
                 draining=lambda: self.draining,
+                outage=lambda: self.outage,
                 want_probe=lambda: self.probe,
                 known=self.known_requests,
             ),
@@ -357,33 +360,72 @@ async def test_a_beat_pauses_and_resumes() -> None:
 
 async def test_a_pause_ends_at_its_hour_without_a_network_and_survives_a_restart() -> None:
     clock, notes = VirtualClock(), FakeNotes()
-    pauses = Pauses(notes, clock)
+    pauses = Pauses(notes, clock, FakeBoxPause())
     await pauses.load()
     assert not pauses.paused("claims")
     await pauses.learn(Pause(mode="all", until=clock.now() + timedelta(hours=1)))
-    after_restart = Pauses(notes, clock)
+    after_restart = Pauses(notes, clock, FakeBoxPause())
     await after_restart.load()
     assert after_restart.paused("claims")
     await clock.advance(3600)
     assert not after_restart.paused("claims")
     await pauses.learn(None)
     await after_restart.load()
-    assert after_restart._pause is None or not after_restart.paused("claims")
+    assert not after_restart.paused("claims")
 
 
 async def test_a_pause_until_resumed_survives_a_restart_and_so_does_resuming() -> None:
     clock, notes = VirtualClock(), FakeNotes()
     for pause in (Pause(mode="schedule"), None):
-        await (last := Pauses(notes, clock)).load()
+        await (last := Pauses(notes, clock, FakeBoxPause())).load()
         await last.learn(pause)
-        again = Pauses(notes, clock)
+        again = Pauses(notes, clock, FakeBoxPause())
         await again.load()
         assert again.paused("schedule") is (pause is not None)
 
 
 async def test_a_pause_holds_even_when_it_cannot_be_written() -> None:
-    pauses = Pauses(FakeNotes(broken=True), VirtualClock())
+    pauses = Pauses(FakeNotes(broken=True), VirtualClock(), FakeBoxPause())
     with capture_logs() as logs:
         await pauses.learn(Pause(mode="all"))
     assert pauses.paused("claims")
     assert logs[-1]["event"] == "the pause will not survive a restart"
+
+
+async def test_the_boxs_own_pause_is_noticed_told_and_over_at_its_hour() -> None:
+    house = House()
+    changes: list[bool] = []
+    house.pauses._changed = lambda: changes.append(house.pauses.paused("schedule"))
+    looking = asyncio.ensure_future(house.pauses.run())
+    async with running(house):
+        house.box.pause = Pause(mode="schedule", until=house.clock.now() + timedelta(minutes=10))
+        await house.clock.advance(1)
+        assert changes == [True]
+        assert not house.pauses.paused("claims")
+        await house.clock.advance(BEAT_S)
+        assert house.server.states[-1].pause == house.box.pause
+        house.server.pause = Pause(mode="all")
+        await house.clock.advance(BEAT_S)
+        house.box.pause = None
+        await house.clock.advance(1)
+        assert house.pauses.paused("schedule"), "the operators' is still on"
+        house.server.pause = None
+        await house.clock.advance(BEAT_S)
+        assert not house.pauses.paused("schedule")
+        house.box.pause = Pause(mode="all", until=house.clock.now() + timedelta(minutes=10))
+        await house.clock.advance(600)
+        assert house.pauses.own is None
+        assert changes == [True, True, True, False]
+    looking.cancel()
+
+
+async def test_a_clock_that_is_wrong_is_said_once_per_change() -> None:
+    house = House()
+    with capture_logs() as logs:
+        async with running(house):
+            for seconds in (6, 6.7, 3600, 3601, 0):
+                house.server.skew = timedelta(seconds=-seconds)
+                await house.clock.advance(BEAT_S * 2)
+    said = [(line["event"], line["ahead_s"]) for line in logs if "clock" in line["event"]]
+    wrong = "this machine's clock is wrong, or Supabase's is"
+    assert said == [(wrong, 6.0), (wrong, 3600.0), ("this machine's clock is right again", 0.0)]

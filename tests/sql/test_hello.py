@@ -408,6 +408,28 @@ def test_a_pause_of_the_agent_or_the_project_comes_with_the_beat_the_stronger_fi
     assert agent.beat()["paused"] is None
 
 
+def test_the_boxs_own_pause_and_its_last_outage_are_shown_and_operators_cannot_lift_the_former(stage: Stage) -> None:
+    agent = stage.agent().ready("backup")
+    until = stage.owner.one("select to_jsonb(now() + interval '1 hour')")
+    outage = {"from": "2026-03-01T12:00:00+00:00", "to": "2026-03-01T13:00:00+00:00", "cause": "asleep"}
+    shown = "select box_paused_mode mode, to_jsonb(box_paused_until) until, paused_mode, info, xmin from cron_agents"
+
+    assert agent.beat(paused={"mode": "all", "until": until}, outage=outage)["paused"] is None
+
+    (row,) = stage.owner.sql(shown)
+    assert (row["mode"], row["until"], row["paused_mode"]) == ("all", until, None)
+    assert (row["info"]["last_outage"], row["info"]["hostname"] is not None) == (outage, True)
+    stage.owner.rpc("cron_set_paused", p_project=PROJECT, p_agent="mac-mini", p_mode="none")
+    agent.beat(paused={"mode": "all", "until": until}, outage=outage)
+    before = stage.owner.sql(shown)
+    assert before[0]["mode"] == "all"
+    agent.beat(paused={"mode": "all", "until": until}, outage=outage)
+    assert stage.owner.sql(shown) == before
+    agent.beat(outage={"too": "x" * 3000}, paused={"mode": "nonsense"})
+    (row,) = stage.owner.sql(shown)
+    assert (row["mode"], row["until"], row["info"]["last_outage"]) == (None, None, outage)
+
+
 def test_a_beat_of_the_wrong_shape_is_refused_with_its_argument(stage: Stage) -> None:
     agent = stage.agent().ready("backup")
 

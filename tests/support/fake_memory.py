@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from agent.errors import StateError
-from agent.model import OutboxEntry, Report, Verdict
+from agent.model import OutboxEntry, Pause, Report, Verdict
 
 
 @dataclass(kw_only=True)
@@ -57,6 +57,16 @@ class FakeOutboxStore:
         while not self._to_send():
             self._changed.clear()
             await self._changed.wait()
+
+
+@dataclass(kw_only=True)
+class FakeBoxPause:
+    """`agent.ports.BoxPause`."""
+
+    pause: Pause | None = None
+
+    def read(self) -> Pause | None:
+        return self.pause
 
 
 @dataclass(kw_only=True)

@@ -54,6 +54,11 @@ class People:
         args = {"p_project": self._project, "p_id": str(request_id)}
         return await self._database.rpc("cron_cancel_request", args)
 
+    async def set_paused(self, *, mode: str, agent_id: str | None = None, until: datetime | None = None) -> None:
+        """`cron_set_paused`: of the project, or of one agent; `mode`: `all`, `schedule`, or `none` to resume."""
+        args = {"p_project": self._project, "p_agent": agent_id, "p_until": instant(until), "p_mode": mode}
+        await self._database.rpc("cron_set_paused", args)
+
     async def get_request(self, request_id: UUID) -> dict[str, Json] | None:
         """The row of `cron_run_requests`, or None where there is none that this person may see."""
         rows = await self._rows("cron_run_requests", lambda query: query.eq("id", str(request_id)).limit(1))

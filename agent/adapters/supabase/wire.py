@@ -65,6 +65,8 @@ def agent_state(state: AgentState) -> dict[str, Json]:
         "config_error": state.config_error,
         "clock_skew_ms": state.clock_skew_ms,
         "probe": state.probe,
+        "paused": None if state.pause is None else {"mode": state.pause.mode, "until": instant(state.pause.until)},
+        "outage": None if state.outage is None else dict(state.outage),
         **known,
     }
 

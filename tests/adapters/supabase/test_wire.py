@@ -51,6 +51,8 @@ def test_the_state_has_every_key_of_the_contract():
         "config_error",
         "clock_skew_ms",
         "probe",
+        "paused",
+        "outage",
     }
 
 
