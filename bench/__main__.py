@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.app.logs import configure
-from bench import drain, idle, mirror, pickup, scheduler, start, steady
+from bench import drain, idle, mirror, pickup, retention, scheduler, start, steady
 from bench.figures import Effort
 from bench.ground import Ground
 
@@ -37,9 +37,10 @@ ON_GROUND: dict[str, Callable[[Ground, Effort], Awaitable[dict[str, Any]]]] = {
 ALONE: dict[str, Callable[[Effort], Awaitable[dict[str, Any]]]] = {
     "scheduler": scheduler.measure,
     "start": start.measure,
+    "retention": retention.measure,
 }
 MEASURES = (*ON_GROUND, *ALONE)
-ONLY_FULL = ("steady",)
+ONLY_FULL = ("steady", "retention")
 """Measured when they are named, or with `--full`."""
 
 

@@ -9,7 +9,7 @@ drop trigger if exists cronmirror_refuse_direct_write on public.cron_run_request
 drop trigger if exists cronmirror_refuse_direct_write on public.cron_mirror;
 
 drop table if exists
-  public.cron_leases, public.cron_audit, public.cron_run_logs, public.cron_agent_beats, public.cron_project_members;
+  public.cron_leases, public.cron_audit, public.cron_run_logs, public.cron_pruned_slots, public.cron_agent_beats, public.cron_project_members;
 
 do $$
 declare
@@ -88,9 +88,15 @@ drop function if exists
   public.cron_set_member(text, uuid, text, text),
   public.get_cron_jobs(text, text, integer),
   public.get_cron_job_runs(text, integer),
-  public.cron_stale(text, integer, integer),
-  public.cron_prune_project(text, integer, integer, integer),
-  public.cron_prune_hourly(text),
+  public.cron_old_runs(text, timestamptz, integer),
+  public.cron_old_requests(text, timestamptz, integer),
+  public.cron_surplus_runs(text, text, integer, integer),
+  public.cron_delete_runs(uuid[], boolean),
+  public.cron_prune_old(text, timestamptz, integer),
+  public.cron_tail(text, integer),
+  public.cron_prune_output(text),
+  public.cron_prune_step(text),
+  public.cron_prune_by_beat(text),
   public.cron_prune(text, integer);
 
 drop table if exists public.cron_runs, public.cron_agents, public.cron_projects;

@@ -185,7 +185,7 @@ declare
 begin
   foreach v_table in array array[
     'cron_projects', 'cron_project_members', 'cron_mirror', 'cron_run_requests', 'cron_leases', 'cron_agents',
-    'cron_agent_beats', 'cron_runs', 'cron_run_logs', 'cron_audit'
+    'cron_agent_beats', 'cron_runs', 'cron_run_logs', 'cron_pruned_slots', 'cron_audit'
   ] loop
     execute format('alter table public.%I enable row level security', v_table);
     execute format('revoke all on table public.%I from public, anon, authenticated, service_role', v_table);

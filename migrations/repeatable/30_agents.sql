@@ -354,7 +354,7 @@ begin
   v_leases := public.cron_renew_leases(p_project, p_agent, coalesce(p_running, '[]'), v_lease);
   perform public.cron_hand_back(p_project, p_agent, p_state);
   perform public.cron_sweep_project(p_project, p_agent);
-  perform public.cron_prune_hourly(p_project);
+  perform public.cron_prune_by_beat(p_project);
   v_pause := public.cron_pause_of(p_project, p_agent);
   v_due := public.cron_due(p_project, p_agent, case when v_pause ->> 'mode' = 'all' then '{}' else p_job_ids end);
   return jsonb_build_object(

@@ -109,6 +109,7 @@ $$;
 
 -- Who runs this slot of a shared job: the first to insert its `running` row. No leader: the unique index decides.
 -- Asking again with the same `p_run_id` has won again; a slot that was only `missed` is taken over, its cause kept.
+-- A slot whose row retention may have removed is nobody's: it was run.
 create or replace function public.cron_claim_slot(
   p_project text, p_agent text, p_epoch integer, p_job_id text, p_scheduled_for timestamptz, p_run_id uuid
 )
@@ -133,6 +134,14 @@ begin
       is distinct from (p_project, p_agent, p_job_id, p_scheduled_for, 1)
   ) then
     raise exception 'p_run_id % is another run', p_run_id using errcode = '22023';
+  elsif exists (
+    select 1 from public.cron_pruned_slots s
+    where s.project_id = p_project and s.job_id = p_job_id and s.up_to >= p_scheduled_for
+  ) and not exists (
+    select 1 from public.cron_runs r
+    where r.project_id = p_project and r.job_id = p_job_id and r.scheduled_for = p_scheduled_for and r.attempt = 1
+  ) then
+    return jsonb_build_object('won', false, 'agent_id', null, 'server_time', clock_timestamp());
   end if;
   delete from public.cron_runs r
   where r.project_id = p_project and r.job_id = p_job_id and r.scheduled_for = p_scheduled_for and r.attempt = 1

@@ -1,4 +1,5 @@
--- Retention: on by default, so that a small project stays small without anybody's care.
+-- Retention: on by default, so that a small project stays small without anybody's care. In small steps, for every
+-- deleted row of a published table is an event at every page.
 
 do $$
 begin
@@ -11,85 +12,239 @@ begin
 end
 $$;
 
--- What retention would remove of a project: finished runs, finished requests and audit older than `p_days`, and, where
--- `p_keep` is given, runs beyond the newest `p_keep` of their job.
-create or replace function public.cron_stale(p_project text, p_days integer, p_keep integer)
-returns table (kind text, id text)
+drop function if exists public.cron_stale(text, integer, integer);
+drop function if exists public.cron_prune_project(text, integer, integer, integer);
+drop function if exists public.cron_prune_hourly(text);
+
+-- Finished runs of a project from before `p_before`, oldest first; `p_limit` null: all. A run that went on for weeks
+-- counts from its end. What a waiting or running request may still need is not among them.
+-- The request is asked for as a scalar, so that no plan ever reads all requests for it.
+create or replace function public.cron_old_runs(p_project text, p_before timestamptz, p_limit integer)
+returns setof uuid
 language sql stable security definer
 set search_path = ''
 as $$
-  select 'run', r.id::text
-  from (
-    select
-      u.id, u.status, coalesce(u.finished_at, u.started_at, u.created_at) as at,
-      row_number() over (partition by u.job_id order by coalesce(u.started_at, u.scheduled_for, u.created_at) desc) as place
-    from public.cron_runs u where u.project_id = p_project
-  ) r
-  where r.status <> 'running' and (r.at < now() - make_interval(days => p_days) or r.place > p_keep)
-  union all
-  select 'request', q.id::text
-  from public.cron_run_requests q
-  where q.project_id = p_project and q.status in ('done', 'error')
-    and coalesce(q.completed_at, q.requested_at) < now() - make_interval(days => p_days)
-  union all
-  select 'audit', a.id::text
-  from public.cron_audit a
-  where a.project_id = p_project and a.at < now() - make_interval(days => p_days)
+  select r.id
+  from public.cron_runs r
+  where r.project_id = p_project and coalesce(r.started_at, r.scheduled_for, r.created_at) < p_before
+    and r.status <> 'running' and coalesce(r.finished_at, r.started_at, r.created_at) < p_before
+    and coalesce((select q.status in ('done', 'error') from public.cron_run_requests q where q.id = r.request_id), true)
+  order by coalesce(r.started_at, r.scheduled_for, r.created_at)
+  limit p_limit
 $$;
 
--- Removes at most `p_limit` stale rows (deletes on published tables go to every page) and the live output of runs that
--- ended an hour ago; cuts the output of `ok` runs to 4 KiB after a day. Returns how many rows were deleted and are left.
-create or replace function public.cron_prune_project(
-  p_project text, p_days integer, p_keep integer, p_limit integer, out deleted integer, out remaining integer
-)
+-- Finished requests of a project from before `p_before`, oldest first; `p_limit` null: all.
+create or replace function public.cron_old_requests(p_project text, p_before timestamptz, p_limit integer)
+returns setof uuid
+language sql stable security definer
+set search_path = ''
+as $$
+  select q.id
+  from public.cron_run_requests q
+  where q.project_id = p_project and q.requested_at < p_before
+    and q.status in ('done', 'error') and coalesce(q.completed_at, q.requested_at) < p_before
+  order by q.requested_at
+  limit p_limit
+$$;
+
+-- Finished runs of a job beyond its newest `p_keep`, oldest first. Those that ran and those that did not (missed,
+-- skipped, cancelled while they waited: nothing began) are counted apart, else one night asleep would push every real
+-- run out. Nothing goes within its first hour: a page may be showing it, a batch may still be counted.
+create or replace function public.cron_surplus_runs(p_project text, p_job text, p_keep integer, p_limit integer)
+returns setof uuid
+language plpgsql stable security definer
+set search_path = ''
+as $$
+declare
+  v_hour timestamptz := clock_timestamp() - interval '1 hour';
+  v_ran timestamptz;
+  v_not timestamptz;
+begin
+  select r.started_at into v_ran from public.cron_runs r
+  where r.project_id = p_project and r.job_id = p_job and r.started_at is not null
+  order by r.started_at desc offset p_keep - 1 limit 1;
+  select coalesce(r.scheduled_for, r.created_at) into v_not from public.cron_runs r
+  where r.project_id = p_project and r.job_id = p_job and r.started_at is null
+  order by coalesce(r.scheduled_for, r.created_at) desc offset p_keep - 1 limit 1;
+  return query
+    select r.id from public.cron_runs r
+    where r.project_id = p_project and r.job_id = p_job and r.started_at < v_ran
+      and r.status <> 'running' and greatest(r.created_at, r.finished_at) < v_hour
+      and coalesce((select q.status in ('done', 'error') from public.cron_run_requests q where q.id = r.request_id), true)
+    order by r.started_at limit p_limit;
+  return query
+    select r.id from public.cron_runs r
+    where r.project_id = p_project and r.job_id = p_job and r.started_at is null
+      and coalesce(r.scheduled_for, r.created_at) < v_not and r.status <> 'running' and r.created_at < v_hour
+      and coalesce((select q.status in ('done', 'error') from public.cron_run_requests q where q.id = r.request_id), true)
+    order by coalesce(r.scheduled_for, r.created_at) limit p_limit;
+end
+$$;
+
+-- Deletes these runs, and with `p_with_requests` the finished requests that have no run left. Returns how many rows.
+-- Requests are locked before runs, like everywhere; what somebody else is working on waits for the next step.
+create or replace function public.cron_delete_runs(p_ids uuid[], p_with_requests boolean)
+returns integer
 language plpgsql security definer
 set search_path = ''
 as $$
 declare
-  v_all integer;
-  v_runs uuid[];
   v_requests uuid[];
-  v_audit bigint[];
+  v_ids uuid[];
+  v_count integer := 0;
 begin
-  with stale as materialized (select * from public.cron_stale(p_project, p_days, p_keep)),
-  chosen as (select * from stale limit p_limit)
-  select
-    (select count(*) from stale),
-    coalesce(array_agg(c.id::uuid) filter (where c.kind = 'run'), '{}'),
-    coalesce(array_agg(c.id::uuid) filter (where c.kind = 'request'), '{}'),
-    coalesce(array_agg(c.id::bigint) filter (where c.kind = 'audit'), '{}')
-  into v_all, v_runs, v_requests, v_audit
-  from chosen c;
-  delete from public.cron_runs r where r.id = any (v_runs);
-  delete from public.cron_run_requests r where r.id = any (v_requests);
-  delete from public.cron_audit a where a.id = any (v_audit);
-  deleted := cardinality(v_runs) + cardinality(v_requests) + cardinality(v_audit);
-  remaining := v_all - deleted;
-
-  delete from public.cron_run_logs l using public.cron_runs r
-  where r.id = l.run_id and r.project_id = p_project and r.status <> 'running' and r.finished_at < now() - interval '1 hour';
-  update public.cron_runs u set output = right(u.output, 4096)
-  where u.id in (
-    select r.id from public.cron_runs r
-    where r.project_id = p_project and r.status = 'ok' and r.finished_at < now() - interval '1 day' and length(r.output) > 4096
-    limit p_limit
+  if cardinality(p_ids) = 0 then
+    return 0;
+  end if;
+  v_requests := array(
+    select q.id from public.cron_run_requests q
+    where q.id = any (array(select r.request_id from public.cron_runs r where r.id = any (p_ids) and r.request_id is not null))
+      and q.status in ('done', 'error')
+    order by q.id for update skip locked
   );
+  v_ids := array(
+    select r.id from public.cron_runs r
+    where r.id = any (p_ids) and r.status <> 'running' and (
+      r.request_id is null or r.request_id = any (v_requests)
+      or not exists (select 1 from public.cron_run_requests q where q.id = r.request_id)
+    )
+    order by r.id for update skip locked
+  );
+  insert into public.cron_pruned_slots as s (project_id, job_id, up_to)
+  select r.project_id, r.job_id, max(r.scheduled_for)
+  from public.cron_runs r
+  join public.cron_mirror m on m.project_id = r.project_id and m.job_id = r.job_id and m.placement = 'any'
+  where r.id = any (v_ids) and r.scheduled_for is not null and r.status <> 'missed'
+  group by r.project_id, r.job_id
+  order by r.project_id, r.job_id
+  on conflict (project_id, job_id) do update set up_to = greatest(s.up_to, excluded.up_to);
+  delete from public.cron_runs r where r.id = any (v_ids);
+  if p_with_requests then
+    delete from public.cron_run_requests q
+    where q.id = any (v_requests) and not exists (select 1 from public.cron_runs r where r.request_id = q.id);
+    get diagnostics v_count = row_count;
+  end if;
+  return v_count + cardinality(v_ids);
 end
 $$;
 
--- Default retention, called by every beat: 14 days or 200 runs of a job, at most 500 rows an hour and project.
-create or replace function public.cron_prune_hourly(p_project text)
+-- Deletes at most `p_limit` rows of a project from before `p_before`: runs, requests, audit. Returns how many.
+create or replace function public.cron_prune_old(p_project text, p_before timestamptz, p_limit integer)
+returns integer
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  v_done integer;
+  v_count integer;
+begin
+  v_done := public.cron_delete_runs(array(select public.cron_old_runs(p_project, p_before, p_limit)), false);
+  delete from public.cron_run_requests q
+  where q.id = any (array(select public.cron_old_requests(p_project, p_before, p_limit - v_done)));
+  get diagnostics v_count = row_count;
+  v_done := v_done + v_count;
+  delete from public.cron_audit a
+  where a.id = any (array(
+    select o.id from public.cron_audit o
+    where o.project_id = p_project and o.at < p_before
+    order by o.at limit p_limit - v_done
+  ));
+  get diagnostics v_count = row_count;
+  return v_done + v_count;
+end
+$$;
+
+-- The last `p_bytes` of a text, beginning with a whole character.
+create or replace function public.cron_tail(p_text text, p_bytes integer)
+returns text
+language plpgsql immutable security definer
+set search_path = ''
+as $$
+declare
+  v_bytes bytea := convert_to(right(p_text, p_bytes), 'UTF8');
+begin
+  v_bytes := substr(v_bytes, greatest(octet_length(v_bytes) - p_bytes, 0) + 1);
+  while octet_length(v_bytes) > 0 and get_byte(v_bytes, 0) & 192 = 128 loop
+    v_bytes := substr(v_bytes, 2);
+  end loop;
+  return convert_from(v_bytes, 'UTF8');
+end
+$$;
+
+-- Live output goes an hour after its run; the output of an `ok` run is cut to 4 KiB after a day. A little of it.
+-- A run is found by its first piece: there are few of those, and many pieces.
+create or replace function public.cron_prune_output(p_project text)
+returns void
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  delete from public.cron_run_logs l
+  where l.run_id = any (array(
+    select distinct o.run_id from (
+      select f.run_id from public.cron_run_logs f
+      join public.cron_runs r on r.id = f.run_id
+      where f.seq <= 1 and f.at < now() - interval '1 hour' and r.project_id = p_project and r.status <> 'running'
+        and r.finished_at < now() - interval '1 hour'
+      order by f.at limit 20
+    ) o
+  ));
+  update public.cron_runs u set output = public.cron_tail(u.output, 4096)
+  where u.id = any (array(
+    select r.id from public.cron_runs r
+    where r.project_id = p_project and r.status = 'ok' and octet_length(r.output) > 4096
+      and r.finished_at < now() - interval '1 day'
+    order by r.finished_at limit 10 for no key update skip locked
+  ));
+end
+$$;
+
+-- One step of the default retention: at most 50 rows that pages hear of. What is older than 14 days first, then what
+-- 10 jobs have beyond 200 runs. The next step goes on with the next 10, or with the job that was too much for this one.
+-- Returns how many rows were deleted.
+create or replace function public.cron_prune_step(p_project text)
+returns integer
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  v_done text := coalesce((select p.prune_job from public.cron_projects p where p.project_id = p_project), '');
+  v_job text;
+  v_left integer := 50 - public.cron_prune_old(p_project, now() - interval '14 days', 50);
+begin
+  for v_n in 1..10 loop
+    exit when v_left < 2;
+    select r.job_id into v_job from public.cron_runs r
+    where r.project_id = p_project and r.job_id > v_done order by r.job_id limit 1;
+    if v_job is null then
+      v_done := '';
+      exit;
+    end if;
+    v_left := v_left - public.cron_delete_runs(array(
+      select i from public.cron_surplus_runs(p_project, v_job, 200, v_left / 2) i limit v_left / 2
+    ), true);
+    v_done := case when v_left < 2 then v_done else v_job end;
+  end loop;
+  perform public.cron_prune_output(p_project);
+  update public.cron_projects p set pruned_at = clock_timestamp(), prune_job = v_done where p.project_id = p_project;
+  return 50 - v_left;
+end
+$$;
+
+-- A step of the default retention on the way of a beat, at most every 10 s. Not where pg_cron sees to it
+-- (optional/pg_cron.sql); where that has not happened for a day and a bit, beats do it again.
+create or replace function public.cron_prune_by_beat(p_project text)
 returns void
 language plpgsql security definer
 set search_path = ''
 as $$
 begin
   perform 1 from public.cron_projects p
-  where p.project_id = p_project and (p.pruned_at is null or p.pruned_at < clock_timestamp() - interval '1 hour')
+  where p.project_id = p_project and (p.pruned_at is null or p.pruned_at < clock_timestamp() - interval '10 seconds')
+    and (p.pruned_by_cron_at is null or p.pruned_by_cron_at < clock_timestamp() - interval '26 hours')
   for no key update skip locked;
   if found then
-    update public.cron_projects p set pruned_at = clock_timestamp() where p.project_id = p_project;
-    perform public.cron_prune_project(p_project, 14, 200, 500);
+    perform public.cron_prune_step(p_project);
   end if;
 end
 $$;
@@ -101,23 +256,29 @@ language plpgsql security definer
 set search_path = ''
 as $$
 declare
-  v_done record;
+  v_before timestamptz;
+  v_deleted integer;
+  v_left integer;
 begin
   perform public.cron_authorise(p_project, 'admin');
   if p_days is null or p_days not between 1 and 36500 then
     raise exception 'p_days must be at least 1' using errcode = '22023';
   end if;
-  v_done := public.cron_prune_project(p_project, p_days, null, 1000);
+  v_before := now() - make_interval(days => p_days);
+  v_deleted := public.cron_prune_old(p_project, v_before, 1000);
+  v_left := (select count(*) from public.cron_old_runs(p_project, v_before, null))
+    + (select count(*) from public.cron_old_requests(p_project, v_before, null))
+    + (select count(*) from public.cron_audit a where a.project_id = p_project and a.at < v_before);
   insert into public.cron_audit (project_id, actor, actor_name, action, detail)
-  values (
-    p_project, auth.uid(), public.cron_actor_name(), 'prune', jsonb_build_object('days', p_days, 'deleted', v_done.deleted)
-  );
-  return jsonb_build_object('deleted', v_done.deleted, 'left', v_done.remaining, 'server_time', clock_timestamp());
+  values (p_project, auth.uid(), public.cron_actor_name(), 'prune', jsonb_build_object('days', p_days, 'deleted', v_deleted));
+  return jsonb_build_object('deleted', v_deleted, 'left', v_left, 'server_time', clock_timestamp());
 end
 $$;
 
 revoke all on function
-  public.cron_stale(text, integer, integer), public.cron_prune_project(text, integer, integer, integer),
-  public.cron_prune_hourly(text), public.cron_prune(text, integer)
+  public.cron_old_runs(text, timestamptz, integer), public.cron_old_requests(text, timestamptz, integer),
+  public.cron_surplus_runs(text, text, integer, integer), public.cron_delete_runs(uuid[], boolean),
+  public.cron_prune_old(text, timestamptz, integer), public.cron_tail(text, integer), public.cron_prune_output(text),
+  public.cron_prune_step(text), public.cron_prune_by_beat(text), public.cron_prune(text, integer)
   from public, anon, authenticated, service_role;
 grant execute on function public.cron_prune(text, integer) to authenticated, service_role;

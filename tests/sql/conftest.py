@@ -46,6 +46,7 @@ EMPTY = "; ".join(
         "cron_agent_beats",
         "cron_mirror",
         "cron_audit",
+        "cron_pruned_slots",
     )
 )
 

@@ -64,7 +64,8 @@ def test_applying_twice_changes_nothing(either_empty: Stage) -> None:
     either_empty.owner.sql(UP)
 
     assert snapshot(either_empty) == once
-    assert len(once["functions"]) == 57
+    expected = (HERE / "expected_acl.txt").read_text()
+    assert len(once["functions"]) == sum(line.startswith("function ") for line in expected.splitlines())
     assert {row["relrowsecurity"] for row in once["rights"]} == {True}
 
 
@@ -261,7 +262,7 @@ def test_a_publication_of_all_tables_or_of_the_schema_is_left_as_it_is(empty: St
         with empty.superuser() as superuser:
             superuser.execute(f"drop publication supabase_realtime; create publication supabase_realtime for {kind}")
         empty.owner.sql(UP)
-        assert len(snapshot(empty)["publication"]) == 10
+        assert len(snapshot(empty)["publication"]) == len(snapshot(empty)["rights"])
 
 
 def test_files_of_an_older_version_refuse_to_run_over_a_newer_schema(stage: Stage, empty: Stage) -> None:

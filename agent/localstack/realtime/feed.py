@@ -160,7 +160,8 @@ class _Stream:
         descriptor = self._connection.socket
         self._loop.add_reader(descriptor, ready.set)
         try:
-            await asyncio.wait_for(ready.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):  # wait_for may swallow the cancellation of `stop` (Python 3.11)
+                await ready.wait()
         finally:
             self._loop.remove_reader(descriptor)
         self._connection.consume_input()
