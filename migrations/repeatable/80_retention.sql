@@ -66,18 +66,22 @@ begin
   select coalesce(r.scheduled_for, r.created_at) into v_not from public.cron_runs r
   where r.project_id = p_project and r.job_id = p_job and r.started_at is null
   order by coalesce(r.scheduled_for, r.created_at) desc offset p_keep - 1 limit 1;
-  return query
-    select r.id from public.cron_runs r
-    where r.project_id = p_project and r.job_id = p_job and r.started_at < v_ran
-      and r.status <> 'running' and greatest(r.created_at, r.finished_at) < v_hour
-      and coalesce((select q.status in ('done', 'error') from public.cron_run_requests q where q.id = r.request_id), true)
-    order by r.started_at limit p_limit;
-  return query
-    select r.id from public.cron_runs r
-    where r.project_id = p_project and r.job_id = p_job and r.started_at is null
-      and coalesce(r.scheduled_for, r.created_at) < v_not and r.status <> 'running' and r.created_at < v_hour
-      and coalesce((select q.status in ('done', 'error') from public.cron_run_requests q where q.id = r.request_id), true)
-    order by coalesce(r.scheduled_for, r.created_at) limit p_limit;
+  if v_ran is not null then
+    return query
+      select r.id from public.cron_runs r
+      where r.project_id = p_project and r.job_id = p_job and r.started_at < v_ran
+        and r.status <> 'running' and greatest(r.created_at, r.finished_at) < v_hour
+        and coalesce((select q.status in ('done', 'error') from public.cron_run_requests q where q.id = r.request_id), true)
+      order by r.started_at limit p_limit;
+  end if;
+  if v_not is not null then
+    return query
+      select r.id from public.cron_runs r
+      where r.project_id = p_project and r.job_id = p_job and r.started_at is null
+        and coalesce(r.scheduled_for, r.created_at) < v_not and r.status <> 'running' and r.created_at < v_hour
+        and coalesce((select q.status in ('done', 'error') from public.cron_run_requests q where q.id = r.request_id), true)
+      order by coalesce(r.scheduled_for, r.created_at) limit p_limit;
+  end if;
 end
 $$;
 
