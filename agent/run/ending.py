@@ -34,6 +34,8 @@ _SHELL_CODES = {
 }
 """POSIX, Shell Command Language, 2.8.2 Exit Status for Commands."""
 _SHELL_SIGNAL = 128
+_OUT_OF_MEMORY = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGTRAP, signal.SIGILL)
+"""How programs end that are refused memory and do not expect it (SIGTRAP: node)."""
 NOT_CALLED = 78
 """Exit code of python_call.py where it could not call the function: EX_CONFIG of sysexits.h."""
 
@@ -98,7 +100,7 @@ def _limit_met(exit_code: int | None, limits: RunLimits) -> str:
     if limits.cpu_time_s is not None and number in (signal.SIGXCPU, signal.SIGKILL):
         sure = "" if number == signal.SIGXCPU else "perhaps "
         return f": {sure}its cpu_time limit of {_minutes(limits.cpu_time_s)} was used up"
-    if limits.memory_bytes is not None and number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS):
+    if limits.memory_bytes is not None and number in _OUT_OF_MEMORY:
         return f": perhaps its memory limit of {limits.memory_bytes // 2**20} MiB was too small"
     return ""
 

@@ -231,9 +231,8 @@ async def test_a_drip_does_not_outlast_the_timeout(caller: Caller):
             await asyncio.sleep(0.02)
 
     async with serving(drip) as server:
-        assert await caller.send(server.url, timeout_s=0.3) == HttpEnd(timed_out=True)
-        await wait_until(lambda: server.closed == 1)
-    assert b"." in caller.heard.text
+        assert await caller.send(server.url, timeout_s=1) == HttpEnd(timed_out=True)
+        await wait_until(lambda: server.closed == server.connections)
 
 
 @pytest.mark.parametrize("by", ["cancel", "task"])
