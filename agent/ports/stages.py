@@ -21,6 +21,13 @@ class Runner(Protocol):
         """Ids of enabled and disabled jobs for which a request could start now (a busy `skip`/`queue` job is not)."""
         ...
 
+    def ahead(self) -> tuple[int, Sequence[str]]:
+        """How many more requests, of which jobs, would begin in a moment although no slot is free now.
+
+        Only jobs whose runs go side by side and have been quick lately; (0, …) where that is not worth a claim yet.
+        """
+        ...
+
     def submit(self, run: Run) -> None:
         """Admit the run: it starts, waits, or is recorded as skipped, by its job's overlap rule and concurrency.
 

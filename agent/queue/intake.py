@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import structlog
 
@@ -24,6 +24,8 @@ log = structlog.get_logger()
 
 NOTE = "claim_seq"
 LEASE_S = 60
+AHEAD_S = 1.0
+"""So long may claims ahead follow each other before every job is asked for again."""
 RETRY_CAP_S = 30.0
 _JUST_AFTER_S = 0.02
 _LARGEST_EXPONENT = 16
@@ -69,7 +71,11 @@ class Intake:
         self._seq = 0
         self._answered = True
         self._left = False
+        """More was due than we took, of any job when all were last asked for."""
+        self._left_ahead = False
+        """The same of the last claim."""
         self._asked: frozenset[str] = frozenset()
+        self._asked_all_at = float("-inf")
         self._alarm = asyncio.Event()
         self._due_at: float | None = None
         self._failures = 0
@@ -140,11 +146,16 @@ class Intake:
         self._alarm.set()
 
     async def _watch_runner(self) -> None:
-        """A slot or a job became free, and there was more than we could take."""
+        """A slot or a job became free, or is about to, and there was more than we could take."""
         while True:
             await self._box.runner.wait_change()
-            if self._box.runner.free > 0 and (self._left or self._grown()):
+            if not self._want.is_set() and self._worth_a_claim():
                 self._want.set()
+
+    def _worth_a_claim(self) -> bool:
+        if self._box.runner.free > 0:
+            return self._left or self._left_ahead or self._grown()
+        return self._left_ahead and self._ahead()[0] > 0
 
     def _grown(self) -> bool:
         """Whether a job may be claimed that was busy when we last asked."""
@@ -167,10 +178,33 @@ class Intake:
             else:
                 self._failures = 0
 
+    def _wanted(self) -> tuple[int, Sequence[str], bool]:
+        """How many, of which jobs, and whether that is all of them.
+
+        Where a slot is free, every job is asked for; what is claimed ahead comes with it if all of them are quick.
+        """
+        runner = self._box.runner
+        free, job_ids = max(0, runner.free), tuple(runner.claimable())
+        ahead, quick = self._ahead()
+        if free and job_ids:
+            return free + (ahead if set(quick).issuperset(job_ids) else 0), job_ids, True
+        return (ahead, quick, False) if ahead else (0, job_ids, True)
+
+    def _ahead(self) -> tuple[int, Sequence[str]]:
+        """What may be claimed ahead of a free slot; nothing when others have not been asked for in a while.
+
+        Else a long queue of a quick job would hold every slot for itself.
+        """
+        limit, job_ids = self._box.runner.ahead()
+        alone = set(job_ids).issuperset(self._box.runner.claimable()) if limit else False
+        in_time = self._clock.monotonic() - self._asked_all_at < AHEAD_S
+        return (limit, job_ids) if job_ids and (alone or in_time) else (0, ())
+
     async def _claim(self) -> None:
         runner = self._box.runner
-        limit, job_ids = max(0, runner.free), tuple(runner.claimable())
-        self._asked = frozenset(job_ids)
+        limit, job_ids, of_all = self._wanted()
+        if of_all:
+            self._asked, self._asked_all_at = frozenset(job_ids), self._clock.monotonic()
         if self._answered and (not limit or not job_ids):
             self._left = True
             return
@@ -178,7 +212,8 @@ class Intake:
             await self._next_seq()
         claimed = await self._queue.claims.claim(self._seq, job_ids, limit, LEASE_S)
         self._answered = True
-        self._left = claimed.due > 0
+        self._left_ahead = claimed.due > 0
+        self._left = self._left_ahead or (self._left and not of_all)
         self._set_alarm(claimed.server_time, claimed.next_due_at)
         await self._admit_all(claimed)
         if self._left and len(claimed.requests) >= limit and runner.free > 0:
@@ -190,16 +225,17 @@ class Intake:
         self._seq, self._answered = seq, False
 
     async def _admit_all(self, claimed: Claimed) -> None:
-        known = await asyncio.gather(*(self._known(request) for request in claimed.requests))
+        here = {(run.request_id, run.claims) for run in self._box.runner.running()}
+        known = await asyncio.gather(*(self._known(request, here) for request in claimed.requests))
         for request, is_known in zip(claimed.requests, known, strict=True):
             if is_known:
                 log.info("request claimed before; not run twice", request=str(request.id), claims=request.claims)
             else:
                 await self._admit(request)
 
-    async def _known(self, request: Request) -> bool:
+    async def _known(self, request: Request, here: Collection[tuple[UUID | None, int | None]]) -> bool:
         claim = (request.id, request.claims)
-        if any((run.request_id, run.claims) == claim for run in self._box.runner.running()):
+        if claim in here:
             return True
         try:
             return await self._box.journal.begun(*claim)

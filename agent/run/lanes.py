@@ -103,6 +103,10 @@ class Lanes:
             return False
         return all(self._used[tag] - leaving < self._tags[tag] for tag in job.tags if tag in self._tags)
 
+    def unlimited(self, job: Job) -> bool:
+        """Whether nothing but the concurrency of all runs holds up a run of the job."""
+        return job_limit(job) == sys.maxsize and not self._limited(job)
+
     def next(self) -> Entry | None:
         """The oldest waiting run that may begin now."""
         if not self.free:

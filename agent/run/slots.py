@@ -18,6 +18,7 @@ import structlog
 from agent.model import Outcome, Overlap, Reason, Run, RunningRun
 from agent.ports import CancelFlag, Clock, Jobs, Runner
 from agent.run.lanes import Entry, Lane, Lanes
+from agent.run.tempo import Tempo
 
 WAITING_LIMIT = 5_000
 """Runs that may wait: more than three days of every-minute catch-ups. Beyond it all but requests skip as `busy`."""
@@ -69,6 +70,7 @@ class Slots(Runner):
         self._clock = clock
         self._jobs = jobs
         self._lanes = Lanes(jobs, concurrency=concurrency, tags=tags)
+        self._tempo = Tempo()
         self._requests: dict[UUID, list[Entry]] = {}
         """By request: more than one only where a lost claim still runs and was claimed again."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -87,6 +89,18 @@ class Slots(Runner):
         if self._draining:
             return ()
         return [job.id for job in self._jobs.all() if self._lanes.has_room(job)]
+
+    def ahead(self) -> tuple[int, Sequence[str]]:
+        """How many more requests, of which jobs, would begin in a moment: jobs that nothing but concurrency holds up.
+
+        Zero until half of those that were claimed ahead have begun: a claim for each would cost more than the run.
+        """
+        waiting = len(self._lanes.waiting)
+        beginning = self._tempo.beginning(entry.run.job.id for entry in self._lanes.active.values())
+        if self._draining or 2 * waiting > beginning:
+            return 0, ()
+        jobs = [job for job_id in self._tempo.quick() if (job := self._jobs.get(job_id)) is not None]
+        return beginning - waiting, [job.id for job in jobs if self._lanes.unlimited(job)]
 
     def submit(self, run: Run) -> None:
         """Admit the run; one that is here already, or comes while draining, is left where it came from."""
@@ -224,7 +238,7 @@ class Slots(Runner):
 
     async def _execute(self, entry: Entry, began: datetime) -> None:
         """One run, guarded: whatever fails in it ends this run alone."""
-        run = entry.run
+        run, timer = entry.run, self._clock.monotonic()
         try:
             if self._jobs.get(run.job.id) is None:
                 await self._execution.reject(run, f'Job "{run.job.id}" is no longer in the YAML.')
@@ -237,6 +251,7 @@ class Slots(Runner):
             log.exception("a run failed inside the agent", job=run.job.id, run=str(run.id))
             await self._execution.broken(run, began, f"A fault inside the agent, see its log: {err!r}")
         finally:
+            self._tempo.ended(run.job.id, self._clock.monotonic() - timer)
             self._lanes.end(entry)
             self._forget(entry)
             self._tell()

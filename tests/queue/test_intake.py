@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from agent.errors import NeedsSignIn, Refused, StateError, Superseded, Unreachable
 from agent.model import AgentState, BeatReply, Claimed, HelloReply, Trigger, WakeKind
-from agent.queue.intake import NOTE, Box, Intake, Queue
+from agent.queue.intake import AHEAD_S, NOTE, Box, Intake, Queue
 from agent.report.link import Link
 from tests.support.clock import VirtualClock, settle
 from tests.support.fake_memory import FakeNotes
@@ -525,3 +525,50 @@ async def test_a_beat_with_nothing_to_say_changes_nothing() -> None:
         house.intake.on_beat(BeatReply(server_time=house.clock.now()))
         await house.clock.advance(100)
         assert house.claims == before
+
+
+# ── claimed ahead ────────────────────────────────────────────────────────────
+
+
+def busy(house: House, ahead: int, *job_ids: str) -> None:
+    """Every slot is taken; so many more of these jobs would begin in a moment."""
+    house.runner.slots = 1
+    house.runner.quick = (ahead, job_ids)
+
+
+async def test_requests_of_quick_jobs_are_claimed_before_a_slot_is_free() -> None:
+    house = House()
+    busy(house, 3, "a", "b")
+    requests = [house.server.queue() for _ in range(6)]
+    async with running(house):
+        assert house.taken == requests[:4]
+        assert house.server.said("claim")[0][2] == 4
+        house.runner.end()
+        await settle()
+        assert house.taken == requests[:5]
+
+
+async def test_of_slow_jobs_only_what_may_begin_now_is_claimed() -> None:
+    house = House()
+    busy(house, 3, "a")
+    slow = [house.server.queue("b") for _ in range(2)]
+    quick = [house.server.queue("a") for _ in range(2)]
+    async with running(house):
+        assert house.taken == [slow[0], *quick]
+        assert [call[1:] for call in house.server.said("claim")] == [(("a", "b"), 1), (("a",), 3)]
+
+
+async def test_a_long_queue_of_a_quick_job_does_not_keep_the_others_out() -> None:
+    house = House()
+    busy(house, 2, "a")
+    first = house.server.queue("a")
+    async with running(house):
+        other = house.server.queue("b")
+        later = [house.server.queue("a") for _ in range(20)]
+        await house.beat()
+        assert house.taken[:2] == [first, later[0]]  # ahead of `b`, for a second
+        await house.clock.advance(AHEAD_S)
+        while other not in house.taken:
+            house.runner.end()
+            await settle()
+        assert not set(house.taken).issuperset(later)

@@ -497,3 +497,49 @@ async def test_when_the_loop_ends_nothing_more_begins():
     task.cancel()
     await settle()
     assert b.of(waiting) == []
+
+
+# ── what may be claimed ahead ────────────────────────────────────────────────
+
+
+async def after_runs_of(house: Box, job: Job, seconds: float) -> None:
+    run = requested(job)
+    await house.submit(run)
+    await house.clock.advance(seconds)
+    await house.end(run)
+
+
+async def test_as_many_may_be_claimed_ahead_as_begin_in_a_moment() -> None:
+    house = box(concurrency=2)
+    await after_runs_of(house, ALLOW, 0.1)
+    assert house.slots.ahead()[0] == 0  # nothing runs that could make room
+    await house.submit(*(requested(ALLOW) for _ in range(2)))
+    assert house.slots.ahead() == (10, ["allow"])  # two slots, a tenth of a second each, half a second
+    await house.submit(*(requested(ALLOW) for _ in range(4)))
+    assert house.slots.ahead() == (6, ["allow"])
+    await house.submit(*(requested(ALLOW) for _ in range(2)))
+    assert house.slots.ahead()[0] == 0  # not for one or two
+    await house.slots.drain(0)
+    assert house.slots.ahead() == (0, ())
+
+
+async def test_nothing_is_claimed_ahead_of_slow_runs_nor_of_jobs_that_wait_for_themselves() -> None:
+    house = box(concurrency=1)
+    for job in ALL:
+        await after_runs_of(house, job, 0.1)
+    await after_runs_of(house, ALLOW, 5)
+    await house.submit(requested(QUEUE))
+    assert house.slots.ahead()[1] == []
+    house = box(concurrency=1)
+    await after_runs_of(house, ALLOW, 1)
+    await house.submit(requested(ALLOW))
+    assert house.slots.ahead()[0] == 0
+
+
+async def test_a_job_that_has_been_slow_is_quick_again_after_some_quick_runs() -> None:
+    house = box(concurrency=1)
+    await after_runs_of(house, ALLOW, 2)
+    for _ in range(20):
+        await after_runs_of(house, ALLOW, 0.01)
+    await house.submit(requested(ALLOW))
+    assert house.slots.ahead()[1] == ["allow"]

@@ -51,6 +51,7 @@ class FakeRunner:
     submitted: list[Run] = field(default_factory=list)
     active: dict[UUID, RunningRun] = field(default_factory=dict)
     cancelled: list[tuple[UUID, str]] = field(default_factory=list)
+    quick: tuple[int, Sequence[str]] = (0, ())
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -59,6 +60,9 @@ class FakeRunner:
 
     def claimable(self) -> Sequence[str]:
         return tuple(job_id for job_id in self.job_ids if job_id not in self.busy_jobs)
+
+    def ahead(self) -> tuple[int, Sequence[str]]:
+        return max(0, self.quick[0] - max(0, -self.free)), self.quick[1]
 
     def submit(self, run: Run) -> None:
         self.submitted.append(run)
