@@ -40,6 +40,9 @@ class _Noting:
     def claimable(self) -> Sequence[str]:
         return ()
 
+    def ahead(self) -> tuple[int, Sequence[str]]:
+        return 0, ()
+
     def cancel_request(self, request_id: UUID, reason: str) -> bool:  # noqa: ARG002 # the port's
         return False
 

@@ -105,7 +105,7 @@ class Agent:
 
     def _wire_runs(self, given: Given) -> None:
         """A slot of the schedule, admitted by the run's slots, executed: every step in the journal first."""
-        self._processes = GroupProcesses()
+        self._processes = GroupProcesses(adopt=True)
         self._payloads = PayloadFiles(given.state.payloads)
         self._executor = Executor(
             Edges(

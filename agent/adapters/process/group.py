@@ -20,11 +20,9 @@ import psutil
 import structlog
 
 from agent.adapters.process.limits import within_limits
+from agent.adapters.process.orphans import RUN_ID, Orphans, adopt_orphans
 from agent.adapters.process.refusals import why_not_started
 from agent.ports import CancelFlag, OutputSink, ProcessEnd, Processes, ProcessSpec
-
-RUN_ID = "CRONMIRROR_RUN_ID"
-"""Every process of a run inherits this variable: how those are found that left the group."""
 
 LINGER_S = 0.25
 """What is left of the group when its leader has ended may end by itself this long (`> >(tee log)` flushes)."""
@@ -50,28 +48,39 @@ log = structlog.get_logger()
 class GroupProcesses(Processes):
     """`agent.ports.Processes`. Create it in the main thread, before the first run."""
 
-    def __init__(self, *, pidfd: bool = True) -> None:
-        """`pidfd=False` polls for exits even where the kernel could tell."""
+    def __init__(self, *, pidfd: bool = True, adopt: bool = False) -> None:
+        """`pidfd=False` polls for exits even where the kernel could tell.
+
+        `adopt`: orphans of runs become children of this process, where that is possible: for one that does little else
+        than to run jobs.
+        """
+        self._orphans = Orphans() if adopt and adopt_orphans() else None
         self._pidfd_open: Callable[[int], int] | None = getattr(os, "pidfd_open", None) if pidfd else None
         _heed_signals()
 
     async def run(self, spec: ProcessSpec, sink: OutputSink, cancel: CancelFlag) -> ProcessEnd:
         """Run to the end; never raises for anything the command does."""
-        before = frozenset(psutil.pids())
+        before = frozenset() if self._orphans else frozenset(psutil.pids())
         began = asyncio.get_running_loop().time()
         try:
             child = _Child(spec, sink, self._pidfd_open)
         except (OSError, ValueError) as err:
             return ProcessEnd(exit_code=None, spawn_error=why_not_started(spec, err))
+        run_id = spec.env.get(RUN_ID, "")
+        if self._orphans:
+            self._orphans.began(child.pid, run_id)
         try:
             ended_by = await _first(child, spec.timeout_s, cancel)
             if ended_by:
                 await child.end(spec.grace_s)
             await child.end_group()
             quick = asyncio.get_running_loop().time() - began < QUICK_RUN_S
-            await _end_marked({spec.env.get(RUN_ID, "")} - {""}, before if quick else frozenset())
+            left = self._orphans.escaped(child.pid) if self._orphans else {run_id}
+            await _end_marked(left - {""}, before if quick else frozenset())
         finally:
             exit_code = child.close()
+            if self._orphans:
+                self._orphans.ended(child.pid)
         return ProcessEnd(exit_code=exit_code, timed_out=ended_by == "timeout", cancelled=ended_by == "cancel")
 
     async def end_survivors(self, run_ids: Sequence[UUID]) -> Sequence[UUID]:
@@ -95,7 +104,10 @@ class _Child:
             bufsize=0,
             start_new_session=True,
         )
+        self.pid = self._popen.pid
         self.exited = asyncio.Event()
+        self.over = asyncio.Event()
+        """It has exited, or somebody wants it to."""
         self._group_ended = False
         self._readers = [
             _Reader(pipe, stream, sink)
@@ -145,13 +157,17 @@ class _Child:
         if self._popen.poll() is not None and self._pidfd is not None:
             asyncio.get_running_loop().remove_reader(self._pidfd)
             self.exited.set()
+            self.over.set()
 
     async def _poll_exit(self) -> None:
         await _until(lambda: self._popen.poll() is not None)
         self.exited.set()
+        self.over.set()
 
     async def _gone(self, seconds: float) -> bool:
         """Wait until leader and group are gone; False if they are not after `seconds`."""
+        if self.exited.is_set() and not self._signal(0):
+            return True
         try:
             async with asyncio.timeout(seconds):
                 await self.exited.wait()
@@ -242,12 +258,14 @@ async def _until(condition: Callable[[], bool]) -> None:
 async def _first(child: _Child, timeout_s: float, cancel: CancelFlag) -> str | None:
     """What ends the command: None by itself, `timeout` or `cancel`."""
     cancelled = asyncio.create_task(cancel.wait(), name="cancellation of a run")
-    exited = asyncio.create_task(child.exited.wait(), name="exit of a run")
+    cancelled.add_done_callback(lambda _: child.over.set())
     try:
-        await asyncio.wait({exited, cancelled}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        async with asyncio.timeout(timeout_s):
+            await child.over.wait()
+    except TimeoutError:
+        pass
     finally:
         cancelled.cancel()
-        exited.cancel()
     if child.exited.is_set():
         return None
     return "cancel" if cancel.reason else "timeout"
