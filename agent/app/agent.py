@@ -23,11 +23,14 @@ from agent.adapters.http_job import HttpJobs
 from agent.adapters.machine import machine_id
 from agent.adapters.payloads import PayloadFiles
 from agent.adapters.process import GroupProcesses
+from agent.adapters.sdnotify import SystemdNotify
 from agent.adapters.sqlite import Journal
 from agent.adapters.supabase.realtime import SupervisedRealtime
 from agent.adapters.supabase.rest import Rest
 from agent.adapters.watch import FileWatch
+from agent.adapters.watchdog import Watchdog
 from agent.app.configuration import Configuration
+from agent.app.guard import Guard
 from agent.app.home import home_of
 from agent.app.supabase import Supabase, connect
 from agent.app.tasks import Loops
@@ -91,6 +94,13 @@ class Agent:
             self._clock,
             told=lambda: self.heartbeat.beat_now(),  # noqa: PLW0108 - built below
             realtime=lambda: self._realtime.reason,
+        )
+        self._guard = Guard(
+            Watchdog(),
+            SystemdNotify(given.environ),
+            journal=lambda: self._journal.get(INSTANCE_NOTE),
+            failed=lambda: self.loops.failed.done() and not self.slots.draining,
+            status=self._status,
         )
         self._probing = False
         self._link = Link()
@@ -271,6 +281,8 @@ class Agent:
         self.loops = Loops()
         for name, loop in (
             ("wake watch", self._wake.run()),
+            ("watchdog", self._guard.watch()),
+            ("service manager", self._guard.tell()),
             ("box pause", self._pauses.run()),
             ("life signs", self._outages.run()),
             ("scheduler", self._scheduler.run()),
@@ -287,9 +299,15 @@ class Agent:
             ("reloads", self._watch_reloads()),
         ):
             self.loops.start(name, loop)
+        self._guard.ready()
         log.info(
             "agent started", project=self._config.project, agent=self._agent_id, jobs=len(self._jobs.all()), lost=lost
         )
+
+    def _status(self) -> str:
+        """One line for `systemctl status`."""
+        link = "Supabase answers" if self._link.accepted else "Supabase does not answer"
+        return f"{len(self.slots.running())} running, {len(self._jobs.all())} jobs; {link}"
 
     async def _watch_retries(self) -> None:
         """A run that ended may have planned its next attempt."""
@@ -317,6 +335,7 @@ class Agent:
 
     async def drain(self) -> None:
         """No new claims and slots, what waits goes back to the queue; running jobs get `drain_timeout`."""
+        self._guard.stopping()
         log.info("draining", running=len(self.slots.running()), timeout_s=self._config.drain_timeout_s)
         await self.loops.stop("scheduler", "intake", "planned retries", "reloads", "box pause")
         self.heartbeat.beat_now()
@@ -336,6 +355,7 @@ class Agent:
         if self._link.accepted:
             await self._outbox.flush(FLUSH_S)
         await self.heartbeat.stop()
+        self._guard.over()
         await self.loops.stop()
         await self._outages.note()
         if self._dropping is not None:

@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agent.adapters import python_call
+from agent.adapters.sdnotify import VARIABLES
 from agent.config.config import Config
 from agent.run.launch import Home
 
 
 def home_of(config: Config, agent_id: str, environ: Mapping[str, str]) -> Home:
-    """Jobs inherit this process' environment, less the variables that hold the agent's own credentials."""
+    """Jobs inherit this process' environment, less the agent's own credentials and its line to systemd."""
     return Home(
         project=config.project,
         agent_id=agent_id,
-        base_env={name: value for name, value in environ.items() if name not in config.withheld_env},
+        base_env={name: value for name, value in environ.items() if name not in {*config.withheld_env, *VARIABLES}},
         workdir=str(Path.home()),
         python=sys.executable,
         python_call=str(Path(python_call.__file__).absolute()),

@@ -16,7 +16,8 @@ from agent.service.unit import ServiceSpec, Status
 
 __all__ = ["Manager", "ServiceSpec", "Shell", "Status", "for_this_machine"]
 
-COMMAND_TIMEOUT_S = 30
+COMMAND_TIMEOUT_S = 180
+"""A restart waits for the drain and for the new agent to say that it is ready."""
 
 
 class Manager(Protocol):

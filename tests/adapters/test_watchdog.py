@@ -1,0 +1,113 @@
+"""A stuck loop ends the process; a process that was stopped is no stuck loop. systemd's socket is a real one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from agent.adapters.sdnotify import SystemdNotify
+from agent.adapters.watchdog import Watchdog
+from tests.support.agent_process import ROOT
+from tests.support.waiting import wait_until
+
+STUCK = """
+import asyncio, sys, time
+from agent.adapters.watchdog import Watchdog
+
+async def main():
+    dog = Watchdog(limit_s=1.0, step_s=0.05)
+    dog.start()
+    while True:
+        dog.feed()
+        print("fed", flush=True)
+        if sys.stdin.readline() == "hang":
+            def a_function_that_hangs():
+                time.sleep(60)
+            a_function_that_hangs()
+
+asyncio.run(main())
+"""
+
+
+def begin(text: str) -> subprocess.Popen[str]:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([sys.executable, "-c", text], cwd=ROOT, text=True, **pipes)
+
+
+def test_a_stuck_loop_ends_the_process_with_every_stack_in_the_log() -> None:
+    process = begin(STUCK)
+    _, errors = process.communicate("hang", timeout=15)
+    assert process.returncode == 70
+    assert "a_function_that_hangs" in errors
+    assert "Thread" in errors
+
+
+async def test_a_process_that_was_stopped_longer_than_the_limit_goes_on() -> None:
+    process = begin(STUCK.replace("sys.stdin.readline()", "await asyncio.sleep(0.05)"))
+    try:
+        assert process.stdout
+        process.stdout.readline()
+        process.send_signal(signal.SIGSTOP)
+        stopped = time.monotonic()
+        await wait_until(lambda: time.monotonic() > stopped + 1.5)
+        process.send_signal(signal.SIGCONT)
+        for _ in range(40):  # two seconds' worth of turns
+            assert process.stdout.readline() == "fed\n"
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.communicate()
+
+
+async def test_only_steps_without_food_count_and_a_watchdog_that_was_stopped_is_silent() -> None:
+    ended: list[float] = []
+    dog = Watchdog(limit_s=0.1, step_s=0.02, end=ended.append)
+    dog.start()
+    started = time.monotonic()
+
+    def feed() -> bool:
+        dog.feed()
+        return time.monotonic() > started + 0.3
+
+    await wait_until(feed, every=0.005)
+    assert ended == []
+    await wait_until(lambda: ended)
+    assert ended == [pytest.approx(0.1)]
+    silent = Watchdog(limit_s=0.02, step_s=0.01, end=ended.append)
+    silent.stop()
+    silent.start()
+    silent._thread.join()
+    assert len(ended) == 1
+
+
+@pytest.mark.parametrize("abstract", [False, True] if sys.platform == "linux" else [False])
+def test_systemd_hears_what_is_said_on_its_socket(abstract: bool, tmp_path: Path) -> None:
+    name = f"@cronmirror-{os.getpid()}" if abstract else str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(name.replace("@", "\0"))
+        listener.settimeout(5)
+        notify = SystemdNotify({"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "90000000", "WATCHDOG_PID": str(os.getpid())})
+        assert notify.watchdog_s == 90
+        notify.say(READY="1", STATUS="two\nlines")
+        assert listener.recv(1000) == b"READY=1\nSTATUS=two lines"
+    notify.say(STOPPING="1")  # nobody listens any more: not our trouble
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {"WATCHDOG_USEC": "1"},
+        {"NOTIFY_SOCKET": "/x", "WATCHDOG_USEC": "1", "WATCHDOG_PID": "1"},
+        {"NOTIFY_SOCKET": "/x"},
+    ],
+)
+def test_a_watchdog_that_is_not_ours_is_not_fed(environ: dict[str, str]) -> None:
+    assert SystemdNotify(environ).watchdog_s is None
