@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PINS := requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fmt bench pins docs clean
+.PHONY: help install demo test check fmt bench chaos pins docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -46,6 +46,10 @@ fmt: $(VENV)/.dev  ## format the code
 
 bench: $(VENV)/.dev  ## measure what docs/benchmarks.md claims
 	@$(BIN)/python -m bench
+
+chaos: $(VENV)/.dev  ## try to break it: kills, cuts, full disks (ROUNDS=n SEED=s ONLY="name …" JOBS=n)
+	@$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),1) --seed $(or $(SEED),1) --jobs $(or $(JOBS),2) \
+	  $(if $(ONLY),--only $(ONLY))
 
 # ── keep ────────────────────────────────────────────────────────────────────
 docs: $(VENV)/.dev  ## make docs/config.md anew from the schema

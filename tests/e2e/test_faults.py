@@ -68,7 +68,7 @@ async def test_answers_that_are_lost_after_the_commit_count_once(
     for name in RPCS[1:]:
         proxy.lose_answers(name, TWICE)
         await _cause(name, agent, ledger, rng)
-        await wait_until(lambda name=name: proxy.lost[name] == TWICE, 20)
+        await wait_until(lambda name=name: proxy.lost[name] == TWICE, 60)
     await ledger.settled()
     await _ended_well(agent, ledger)
 
@@ -83,7 +83,7 @@ async def test_calls_that_arrive_late_after_their_repetition_change_nothing(
     for name in RPCS[1:]:
         proxy.hold_back(name)
         await _cause(name, agent, ledger, rng)
-        await wait_until(lambda name=name: any(path.endswith(name) for path in proxy.held), 20)
+        await wait_until(lambda name=name: any(path.endswith(name) for path in proxy.held), 60)
         ledger.press("slow")
         await _lines_later(agent, 12)
         await proxy.deliver()
@@ -105,7 +105,7 @@ async def test_a_gateway_that_answers_nonsense_and_a_black_hole_cost_no_report(
             ledger.press(rng.choice(ledger.REQUESTED))
         await _lines_later(agent, rng.randrange(30))
         proxy.answer_with(status, times=3)
-        await wait_until(lambda: not proxy.answering, 20)
+        await wait_until(lambda: not proxy.answering, 60)
         await proxy.reset()
     proxy.swallow()
     await _lines_later(agent, 6)
@@ -142,13 +142,13 @@ async def _mirrored(project: Any) -> None:
         rows: list[Any] = project.sql("select 1 from cron_mirror where project_id = %s", project.project_id)
         return rows
 
-    await wait_until(jobs)
+    await wait_until(jobs, 60)
 
 
 async def _lines_later(agent: AgentProcess, count: int) -> None:
     """An instant of the agent's own making: when it has said so much more. The schedule alone says some each second."""
     before = len(agent.events())
-    await wait_until(lambda: len(agent.events()) >= before + count, 20)
+    await wait_until(lambda: len(agent.events()) >= before + count, 60)
 
 
 async def _cause(call: str, agent: AgentProcess, ledger: Ledger, rng: random.Random) -> None:

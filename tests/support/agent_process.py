@@ -30,6 +30,9 @@ class AgentProcess:
         env_file.chmod(0o600)
         self.write_config(config)
         self.process: subprocess.Popen[bytes] | None = None
+        self.module = "agent"
+        """What is run; `tests.support.odd_clock` is the same agent under another clock."""
+        self.extra_environment: dict[str, str] = {}
 
     def write_config(self, text: str) -> None:
         """Replace the configuration as an editor does: a new file, renamed over the old one."""
@@ -40,13 +43,13 @@ class AgentProcess:
 
     def environment(self) -> dict[str, str]:
         keep = ("PATH", "HOME", "LANG", "TMPDIR", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "PYTHONPATH")
-        return {name: os.environ[name] for name in keep if name in os.environ}
+        return {name: os.environ[name] for name in keep if name in os.environ} | self.extra_environment
 
     def start(self, *more: str, level: str = "debug") -> AgentProcess:
         options = ["--config", str(self.config), "--state-dir", str(self.state), "--log-format", "json"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "agent", "run", *options, "--log-level", level, *more],
+                [sys.executable, "-m", self.module, "run", *options, "--log-level", level, *more],
                 cwd=ROOT,
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,

@@ -1,19 +1,23 @@
 """A TCP proxy between an agent and the gateway that does to HTTP what bad networks and busy servers do.
 
 It reads requests and answers whole, so that an answer can be lost after the server has committed; a WebSocket is passed
-through as it is. Every request is written down in `seen`.
+through as it is, or frame by frame where `meddle` is set. Every request is written down in `seen`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import struct
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
+
+from tests.support.websocket_frames import Meddle, read_frame
 
 _BODILESS = (204, 304)
 
@@ -50,6 +54,10 @@ class FaultProxy:
         self.seen: list[Seen] = []
         self.latency_s = 0.0
         """Before each request and each answer."""
+        self.bytes_per_s = 0.0
+        """How fast the line is in either direction; 0: as fast as it can be."""
+        self.meddle: Meddle | None = None
+        """What becomes of the frames that Realtime sends."""
         self.lost: Counter[str] = Counter()
         """Answers that were thrown away, by the end of their path."""
         self.late: list[tuple[str, bytes]] = []
@@ -57,11 +65,11 @@ class FaultProxy:
         self._lose: Counter[str] = Counter()
         self._hold: Counter[str] = Counter()
         self._held: list[_Message] = []
-        self._status = 0
+        self._status, self._path_part = 0, ""
         self.answering = 0
         """How many requests are still to be answered by `answer_with`."""
-        self._flowing = asyncio.Event()
-        self._flowing.set()
+        self._calls_flow, self._frames_flow = asyncio.Event(), asyncio.Event()
+        self.flow()
         self._server: asyncio.Server | None = None
         self._port = 0
         self._guests: set[asyncio.Task[None]] = set()
@@ -94,13 +102,20 @@ class FaultProxy:
             guest.cancel()
         await asyncio.gather(*self._guests, return_exceptions=True)
 
-    def swallow(self) -> None:
-        """A black hole: connections open, nothing comes through. What was sent arrives late, after `flow`."""
-        self._flowing.clear()
+    def swallow(self, *, calls: bool = True, frames: bool = True) -> None:
+        """A black hole: connections open, nothing comes through. What was sent arrives late, after `flow`.
+
+        With one of the two alone the line is half open: REST lives and Realtime is silent, or the other way round.
+        """
+        if calls:
+            self._calls_flow.clear()
+        if frames:
+            self._frames_flow.clear()
 
     def flow(self) -> None:
         """Undo `swallow`."""
-        self._flowing.set()
+        self._calls_flow.set()
+        self._frames_flow.set()
 
     def lose_answers(self, path_end: str, times: int) -> None:
         """The server answers the next requests to this path, and its answer does not arrive."""
@@ -124,9 +139,9 @@ class FaultProxy:
                 answer = await _read(server[0], request)
             self.late.append((request.path, answer.raw.partition(b"\r\n\r\n")[2]))
 
-    def answer_with(self, status: int, times: int) -> None:
-        """The next requests are answered with this status and do not reach the gateway."""
-        self._status, self.answering = status, times
+    def answer_with(self, status: int, times: int, path_part: str = "") -> None:
+        """The next requests (whose path has this part) are answered with this status and do not reach the gateway."""
+        self._status, self.answering, self._path_part = status, times, path_part
 
     # ── one connection ──────────────────────────────────────────────────────
 
@@ -139,37 +154,43 @@ class FaultProxy:
                 async with _connection(*self._upstream) as server:
                     await self._serve((reader, writer), server)
         finally:
-            writer.transport.abort()
+            _reset(writer)
             self._guests.discard(task)
 
     async def _serve(self, client: _Pipe, server: _Pipe) -> None:
         while True:
             request = await _read(client[0], None)
             self.seen.append(Seen(at=time.monotonic(), method=request.first.split(" ")[0], path=request.path))
-            await self._delay()
+            await self._calls(len(request.raw))
             if self._applies(self._hold, request.path):
                 self._held.append(request)
                 return
-            if self.answering > 0:
+            if self.answering > 0 and self._path_part in request.path:
                 self.answering -= 1
                 client[1].write(_canned(self._status))
                 continue
-            server[1].write(request.raw)
             if request.headers.get("upgrade", "").lower() == "websocket":
+                server[1].write(_without_compression(request.raw))
                 await self._tunnel(client, server)
                 return
+            server[1].write(request.raw)
             answer = await _read(server[0], request)
-            await self._delay()
+            await self._calls(len(answer.raw))
             if lost := self._applies(self._lose, request.path):
                 self.lost[lost] += 1
                 return
             client[1].write(answer.raw)
             await client[1].drain()
 
-    async def _delay(self) -> None:
-        if self.latency_s:
-            await asyncio.sleep(self.latency_s)
-        await self._flowing.wait()
+    async def _calls(self, size: int) -> None:
+        """Wait for as long as so many bytes of HTTP take."""
+        await self._slowly(size)
+        await self._calls_flow.wait()
+
+    async def _slowly(self, size: int) -> None:
+        seconds = self.latency_s + (size / self.bytes_per_s if self.bytes_per_s else 0.0)
+        if seconds:
+            await asyncio.sleep(seconds)
 
     @staticmethod
     def _applies(wanted: Counter[str], path: str) -> str | None:
@@ -181,9 +202,10 @@ class FaultProxy:
         return None
 
     async def _tunnel(self, client: _Pipe, server: _Pipe) -> None:
+        back = self._pump_frames if self.meddle else self._pump
         pumps = [
             asyncio.ensure_future(self._pump(client[0], server[1])),
-            asyncio.ensure_future(self._pump(server[0], client[1])),
+            asyncio.ensure_future(back(server[0], client[1])),
         ]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
@@ -194,8 +216,19 @@ class FaultProxy:
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
-            await self._delay()
+            await self._slowly(len(data))
+            await self._frames_flow.wait()
             writer.write(data)
+            await writer.drain()
+
+    async def _pump_frames(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """The answer to the handshake, then frame by frame."""
+        writer.write(await reader.readuntil(b"\r\n\r\n"))
+        while True:
+            frame = await read_frame(reader)
+            await self._frames_flow.wait()
+            for raw in self.meddle(frame) if self.meddle else [frame.raw]:
+                writer.write(raw)
             await writer.drain()
 
 
@@ -223,6 +256,20 @@ async def _chunks(reader: asyncio.StreamReader) -> bytes:
         raw += size + await reader.readexactly(int(size, 16) + 2)
         if int(size, 16) == 0:
             return raw
+
+
+def _without_compression(handshake: bytes) -> bytes:
+    """The handshake of a WebSocket without its offer of extensions: frames can be read then."""
+    lines = handshake.split(b"\r\n")
+    return b"\r\n".join(line for line in lines if not line.lower().startswith(b"sec-websocket-extensions"))
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """End the connection with RST rather than FIN, as a router does that has forgotten it (SO_LINGER of 0 s)."""
+    linger = struct.pack("ii", 1, 0)
+    with contextlib.suppress(OSError):
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    writer.transport.abort()
 
 
 def _canned(status: int) -> bytes:

@@ -116,6 +116,23 @@ class StackThread:
         self.call(self._cluster.start())
 
     @property
+    def database_pid(self) -> int | None:
+        """Of the Postgres server; None while it is down."""
+        return self._cluster.pid
+
+    def stop_gateway(self) -> None:
+        """The gateway alone goes away; Postgres stays."""
+        server = self.local._gateway._server
+        assert server is not None
+        self._routes = server.config.app.routes[1:-1]  # type: ignore[union-attr]  # without the gateway's own first and last
+        self.call(self.local._gateway.stop())
+
+    def start_gateway(self) -> None:
+        """Where it was."""
+        self.local._gateway._wanted = self.local._gateway.port
+        self.call(self.local._gateway.start(self._routes))
+
+    @property
     def _cluster(self) -> Cluster:
         assert isinstance(self.local.database, Cluster)
         return self.local.database
@@ -177,6 +194,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackThread]:
 @pytest.fixture
 def project(stack: StackThread) -> Project:
     """A new project with its people."""
+    return new_project(stack)
+
+
+def new_project(stack: StackThread) -> Project:
+    """The same outside of pytest."""
     project_id, other = f"project-{uuid4().hex[:12]}", f"other-{uuid4().hex[:12]}"
     stack.sql("insert into cron_projects (project_id) values (%s), (%s)", project_id, other)
     return Project(

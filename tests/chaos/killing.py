@@ -1,0 +1,56 @@
+"""Agents that die or freeze."""
+
+from __future__ import annotations
+
+from tests.chaos.scenario import scenario
+from tests.chaos.world import PATIENCE_S, World
+from tests.support.waiting import wait_until
+
+AGED_LEASES = (
+    "update cron_leases l set expires_at = now() - interval '1 second' from cron_run_requests r "
+    "where r.id = l.request_id and r.project_id = %s and l.agent_id = %s"
+)
+AGED_BEATS = (
+    "update cron_agent_beats set last_seen_at = now() - interval '5 minutes' where project_id = %s and agent_id = %s"
+)
+RESCUER = (
+    "update cron_agent_beats set beating_since = now() - interval '5 minutes' where project_id = %s and agent_id = %s"
+)
+OTHER = 'limits: {concurrency: 2}\njobs:\n  elsewhere: {run: ["true"]}\n'
+
+
+@scenario("kill-agent")
+async def kill_agent(world: World) -> None:
+    """The agent is killed (-9) at random instants, while it starts, claims, runs and reports; it is started again."""
+    agent = await world.ready_agent()
+    for _ in range(world.times(6, 25)):
+        world.press(world.rng.randrange(1, 8))
+        await world.lapse(0, 2.5)
+        world.kill(agent)
+        agent.start()
+    await world.recovered()
+
+
+@scenario("freeze-past-lease")
+async def freeze_past_lease(world: World) -> None:
+    """SIGSTOP past the lease: another agent's beat rescues what it held; its late results must change nothing."""
+    agent = await world.ready_agent()
+    await world.ready_agent("rescuer", jobs=OTHER, person=world.project.add_person("agent"))
+    truly = world.long and world.rng.random() < 1 / 3
+    for _ in range(world.times(1, 2)):
+        held = [world.ledger.press("slow") for _ in range(3)]
+        await wait_until(lambda held=held: _running(world, held), PATIENCE_S)
+        with world.frozen(agent):
+            world.press(2)
+            if not truly:
+                for statement in (AGED_LEASES, AGED_BEATS):
+                    world.project.sql(statement, world.project.project_id, "mac")
+                world.project.sql(RESCUER, world.project.project_id, "rescuer")
+            await wait_until(lambda held=held: not _running(world, held, every=False), PATIENCE_S)
+        await world.recovered()
+
+
+def _running(world: World, ids: list[str], *, every: bool = True) -> bool:
+    """Whether all of these (or any) are running."""
+    rows = world.project.sql("select status from cron_run_requests where id = any (%s::uuid[])", ids)
+    return (all if every else any)(row["status"] == "running" for row in rows)
