@@ -8,7 +8,14 @@ from tests.chaos.world import PATIENCE_S, Descriptors, World
 from tests.support.agent_process import AgentProcess
 from tests.support.waiting import wait_until
 
-RPCS = ("cron_agent_hello", "cron_agent_beat", "cron_claim_requests", "cron_report", "cron_sync_mirror")
+RPCS = (
+    "cron_agent_hello",
+    "cron_agent_beat",
+    "cron_sync_mirror",
+    "cron_claim_requests",
+    "cron_report",
+    "cron_append_logs",
+)
 BURSTS = (429, 500, 502, 401)
 REST = "/rest/v1/"
 """A 401 of `/auth/v1` is a verdict on the password, not trouble that passes."""
@@ -53,7 +60,7 @@ async def error_bursts(world: World) -> None:
         for status in world.rng.sample(BURSTS, len(BURSTS)):
             world.press(world.rng.randrange(1, 6))
             await world.lapse(0, 1)
-            world.proxy.answer_with(status, world.rng.randrange(1, 8), REST)
+            world.proxy.answer_with(status, world.rng.randrange(1, world.times(4, 8)), REST)
             world.press(2)
             await wait_until(lambda: not world.proxy.answering, PATIENCE_S)
         await world.recovered()
@@ -78,6 +85,7 @@ async def token_expiry(world: World) -> None:
 def _cause(world: World, agent: AgentProcess, call: str) -> None:
     """Give the agent a reason for this call, and for others beside it."""
     world.press(5)
+    world.press(1, "slow")  # long enough that its output is sent while it runs
     if call == "cron_sync_mirror":
         agent.write_config(
             agent.config.read_text().removeprefix("env_file: agent.env\n")

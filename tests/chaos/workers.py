@@ -6,6 +6,8 @@ import asyncio
 import logging
 import multiprocessing
 import queue
+import signal
+import sys
 from collections.abc import Iterator, Sequence
 from multiprocessing.queues import Queue
 
@@ -25,22 +27,30 @@ def played(orders: Sequence[Order], jobs: int) -> Iterator[Result]:
     done: Queue[Result] = _SPAWN.Queue()
     for order in [*orders, *[None] * jobs]:
         todo.put(order)
+    signal.signal(signal.SIGTERM, _leave)
     workers = [_SPAWN.Process(target=_work, args=(todo, done), name=f"chaos {n}") for n in range(jobs)]
     for worker in workers:
         worker.start()
-    while True:
-        alive = any(worker.is_alive() for worker in workers)
-        try:
-            yield done.get(timeout=_LOOK_S)
-        except queue.Empty:
-            if not alive:
-                break
-    for worker in workers:
-        worker.join()
+    try:
+        while True:
+            alive = any(worker.is_alive() for worker in workers)
+            try:
+                yield done.get(timeout=_LOOK_S)
+            except queue.Empty:
+                if not alive:
+                    return
+    finally:
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            worker.join()
 
 
 def _work(todo: Queue[Order | None], done: Queue[Result]) -> None:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))  # the stacks' own log
+    signal.signal(signal.SIGTERM, _leave)
+    quiet = structlog.make_filtering_bound_logger(logging.ERROR)  # the log of the stacks, which are meant to suffer
+    structlog.configure(wrapper_class=quiet)
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)
     scenarios = {each.name: each for each in all_scenarios()}
     houses = Houses()
     try:
@@ -48,3 +58,8 @@ def _work(todo: Queue[Order | None], done: Queue[Result]) -> None:
             done.put(asyncio.run(play(order, scenarios[order.scenario], houses)))
     finally:
         houses.close()
+
+
+def _leave(*_: object) -> None:
+    """End as if asked from inside: agents and stacks are taken down on the way."""
+    sys.exit(1)

@@ -26,17 +26,19 @@ class SetClock(SystemClock):
 
 
 class FastClock(SystemClock):
-    """All clocks run at the same higher rate: nothing looks like sleep."""
+    """All clocks run at the same higher rate, from the first look on: nothing looks like sleep."""
 
     def __init__(self, start: datetime, rate: float) -> None:
         self._start = start
         self._rate = rate
-        self._zero = time.monotonic()
+        self._zero: float | None = None
 
     def now(self) -> datetime:
         return self._start + timedelta(seconds=self.monotonic())
 
     def monotonic(self) -> float:
+        if self._zero is None:
+            self._zero = time.monotonic()
         return (time.monotonic() - self._zero) * self._rate
 
     async def sleep(self, seconds: float) -> None:
