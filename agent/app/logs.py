@@ -5,10 +5,11 @@ Much of what is logged was said by others (servers, requests, host names): none 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import structlog
 
@@ -40,7 +41,7 @@ def configure(*, level: str, style: LogFormat, redact: Callable[[str], str] = st
     structlog.configure(
         processors=[*shared, *tail],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=_Unfailing(sys.stderr)),  # type: ignore[arg-type]  # write, flush
         cache_logger_on_first_use=False,
     )
     lines = logging.StreamHandler(sys.stderr)
@@ -48,6 +49,23 @@ def configure(*, level: str, style: LogFormat, redact: Callable[[str], str] = st
     logging.basicConfig(level=logging.WARNING, handlers=[lines], force=True)
     for name in NOISY_LIBRARIES:
         logging.getLogger(name).setLevel(logging.ERROR if level != "debug" else logging.WARNING)
+
+
+class _Unfailing:
+    """Where lines go that cannot be written: nowhere. The disk of the log may be full, whoever read it may be gone;
+    what the log tells about must go on all the same (it ended the agent's loops once).
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._file.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._file.flush()
 
 
 class _LibraryLines(logging.Formatter):

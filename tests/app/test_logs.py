@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import logging
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -71,3 +74,23 @@ def test_libraries_speak_only_when_something_is_wrong(capsys: Capture) -> None:
     configure(level="debug", style="console")
     logging.getLogger("httpx").warning("a request")
     assert "WARNING httpx: a request" in capsys.readouterr().err
+
+
+class FullDisk(io.StringIO):
+    """A file on a disk that has no room left, until it has."""
+
+    full = True
+
+    def write(self, text: str) -> int:
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(text)
+
+
+def test_a_log_that_cannot_be_written_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", disk := FullDisk())
+    configure(level="info", style="json")
+    structlog.get_logger().info("nobody will read this")
+    disk.full = False
+    structlog.get_logger().info("there is room again")
+    assert json.loads(disk.getvalue())["event"] == "there is room again"

@@ -21,6 +21,7 @@ MOUNT = ("mount", "-t", "tmpfs", "-o", f"size={DISK},mode=0700", "cronmirror-cha
 async def disk_full(world: World) -> None:
     """The disk of the agent's journal is full for some seconds, again and again, while jobs run and requests wait."""
     disk = _Disk(world)
+    world.ledger.other_reasons = frozenset({"spawn_failed"})  # a start that cannot be committed is none, and is told
     agent = await world.ready_agent()
     before = Descriptors.of(agent)
     for _ in range(world.times(2, 6)):

@@ -101,6 +101,8 @@ class Ledger:
         self._unsure: dict[str, str] = {}
         self.may_be_lost = True
         """Whether an agent was killed, frozen or stopped: only then may a request end as `lost` or `shutdown`."""
+        self.other_reasons: frozenset[str] = frozenset()
+        """Other true reasons why a request of a good job may end as an error here."""
 
     @property
     def jobs(self) -> str:
@@ -173,7 +175,8 @@ class Ledger:
     def _of_request(self, row: Row, ran: int, told: int) -> list[Broken]:
         what, reason = f"{row['job_id']} {row['id']}", (row["result"] or {}).get("reason")
         attempts = self.work.attempts.get(row["job_id"])
-        expected = (AGENT_ENDED_IT if self.may_be_lost else set()) | ({"exit_code"} if attempts else set())
+        expected = self.other_reasons | (AGENT_ENDED_IT if self.may_be_lost else set())
+        expected |= {"exit_code"} if attempts else set()
         broken = []
         if row["status"] not in ("done", "error"):
             broken.append(
