@@ -52,18 +52,21 @@ def configure(*, level: str, style: LogFormat, redact: Callable[[str], str] = st
 
 
 class _Unfailing:
-    """Where lines go that cannot be written: nowhere. The disk of the log may be full, whoever read it may be gone;
-    what the log tells about must go on all the same (it ended the agent's loops once).
+    """Drops what cannot be written: the disk of the log may be full, whoever read it may be gone.
+
+    What the log tells about must go on all the same: such a line ended the agent's loops.
     """
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
 
     def write(self, text: str) -> None:
+        """A line, or nothing."""
         with contextlib.suppress(OSError, ValueError):
             self._file.write(text)
 
     def flush(self) -> None:
+        """If it can be."""
         with contextlib.suppress(OSError, ValueError):
             self._file.flush()
 
