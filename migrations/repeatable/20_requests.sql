@@ -20,6 +20,31 @@ as $$
   select left(coalesce(nullif(auth.jwt() ->> 'email', ''), auth.uid()::text, nullif(auth.role(), ''), session_user::text), 200)
 $$;
 
+-- How much people may queue: 1,000 waiting requests of a project, so that a forgotten loop in somebody's page does not
+-- bury what others asked for. Whoever is beyond projects (service key, SQL editor, pg_cron) may queue more. A call that is
+-- repeated because its answer was lost adds nothing and is not refused.
+create or replace function public.cron_check_quota(p_new public.cron_run_requests)
+returns void
+language plpgsql stable security definer
+set search_path = ''
+as $$
+begin
+  if public.cron_is_trusted() or (
+    select count(*) from (
+      select 1 from public.cron_run_requests r where r.project_id = p_new.project_id and r.status = 'queued' limit 1000
+    ) w
+  ) < 1000 or exists (
+    select 1 from public.cron_run_requests r
+    where r.project_id = p_new.project_id
+      and (r.id = p_new.id or r.dedupe_key = p_new.dedupe_key and r.status in ('queued', 'running'))
+  ) then
+    return;
+  end if;
+  raise exception 'project "%" has 1,000 requests waiting already: cancel some, or ask again when its agents have caught up',
+    p_new.project_id using errcode = '53400';
+end
+$$;
+
 -- A request begins queued, now, unclaimed and with an end; everything else about it is written by the server.
 -- Rule: `expires_at` = greatest(run_at, now) + 24 h, which a caller may only shorten. A forged beginning (`done`,
 -- `claimed_by` …) is refused with the reason, for every caller: there is no honest use of it. So is a payload that
@@ -66,6 +91,7 @@ begin
   if auth.uid() is not null and (new.requested_by is null or new.requested_by like '%@%') then
     new.requested_by := v_name;
   end if;
+  perform public.cron_check_quota(new);
   return new;
 end
 $$;
@@ -179,6 +205,32 @@ begin
 end
 $$;
 
+-- The id of the row that stands for an attempt of which nobody ever reported a run.
+create or replace function public.cron_silent_attempt(p_request uuid, p_attempt integer)
+returns uuid
+language sql immutable security definer
+set search_path = ''
+as $$ select md5(p_request::text || '/' || p_attempt)::uuid $$;
+
+-- Each attempt is a row of cron_runs: those of these requests whose agent was gone before it said that a run began get
+-- one, `lost`. When that agent speaks up after all, its own row takes the place (cron_report_one).
+create or replace function public.cron_record_silent(p_ids uuid[])
+returns void
+language sql security definer
+set search_path = ''
+as $$
+  insert into public.cron_runs (
+    id, project_id, job_id, agent_id, request_id, trigger, attempt, status, reason, finished_at, error
+  )
+  select
+    public.cron_silent_attempt(r.id, r.attempts), r.project_id, r.job_id, r.claimed_by, r.id, 'request', r.attempts, 'lost', 'lost',
+    clock_timestamp(), 'the agent stopped answering before it said whether this began'
+  from public.cron_run_requests r
+  where r.id = any (p_ids) and r.status = 'running' and r.attempts >= 1 and r.claimed_by is not null
+    and not exists (select 1 from public.cron_runs u where u.request_id = r.id and u.attempt = r.attempts)
+  on conflict (id) do nothing
+$$;
+
 -- Requests whose agent is gone after it may have begun them. Settled: at most once by default, so `lost` is tried
 -- again only where the job's `retry.on` names it and attempts are left, after the job's backoff with full jitter.
 -- The caller holds their locks.
@@ -202,6 +254,7 @@ begin
   where r.id = any (p_ids);
 
   perform public.cron_close_runs(array(select u.id from public.cron_runs u where u.request_id = any (p_ids) and u.status = 'running'));
+  perform public.cron_record_silent(p_ids);
   perform public.cron_end_requests(v_cancelled, 'cancelled', 'cancelled; the agent stopped answering before it could say so');
   perform public.cron_end_requests(
     array(select i from unnest(p_ids) i where i <> all (v_again || v_cancelled)), 'lost', 'the agent stopped answering'
@@ -357,7 +410,8 @@ end
 $$;
 
 revoke all on function
-  public.cron_actor_name(), public.cron_begin_request(), public.cron_audit_request(),
+  public.cron_actor_name(), public.cron_check_quota(public.cron_run_requests), public.cron_begin_request(),
+  public.cron_silent_attempt(uuid, integer), public.cron_record_silent(uuid[]), public.cron_audit_request(),
   public.cron_max_attempts(text, text, integer), public.cron_note_result(public.cron_runs), public.cron_close_runs(uuid[]),
   public.cron_end_requests(uuid[], text, text), public.cron_lose_requests(uuid[]),
   public.cron_rescuable(text, text, timestamptz), public.cron_lock_ended(text, text),

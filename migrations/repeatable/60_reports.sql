@@ -112,6 +112,7 @@ $$;
 
 -- One report: judges it, completes its request, writes the run, and notes it on the job. Returns null (accepted),
 -- 'duplicate', or why it was rejected. A fenced result closes its own run and touches nothing else.
+-- What stood for an attempt of this agent of which nothing was known gives way to the run.
 create or replace function public.cron_report_one(p_project text, p_agent text, p_report jsonb)
 returns text
 language plpgsql security definer
@@ -125,6 +126,11 @@ declare
   v_fenced boolean;
 begin
   select r.* into v_old from public.cron_runs r where r.id = v_run.id for no key update;
+  if v_old.id is null and v_run.request_id is not null then
+    delete from public.cron_runs r
+    where r.id = public.cron_silent_attempt(v_run.request_id, v_run.attempt) and r.project_id = p_project
+      and r.agent_id = p_agent and r.job_id = v_run.job_id;
+  end if;
   if v_old.id is null and v_run.scheduled_for is not null then
     select r.* into v_slot from public.cron_runs r
     where r.project_id = p_project and r.job_id = v_run.job_id and r.scheduled_for = v_run.scheduled_for and r.attempt = v_run.attempt

@@ -259,3 +259,41 @@ def test_cancelling_a_request_of_another_project_finds_nothing(stage: Stage) -> 
 
     with pytest.raises(REFUSED, match="has no request"):
         stage.member("operator").rpc("cron_cancel_request", p_project=PROJECT, p_id=theirs)
+
+
+def test_people_may_have_a_thousand_requests_waiting_and_a_trusted_caller_more(stage: Stage) -> None:
+    operator = stage.member("operator")
+    taken = operator.rpc("cron_request_run", p_project=PROJECT, p_job_id="backup", p_dedupe_key="nightly")["id"]
+    stage.owner.sql(
+        "insert into cron_run_requests (project_id, job_id) select %s, 'backup' from generate_series(1, 1500)", PROJECT
+    )
+    plain = "insert into cron_run_requests (project_id, job_id) values (%s, 'backup')"
+
+    for ask in (
+        lambda: operator.rpc("cron_request_run", p_project=PROJECT, p_job_id="backup"),
+        lambda: operator.sql(plain, PROJECT),
+    ):
+        with pytest.raises(psycopg.errors.ConfigurationLimitExceeded, match="1,000 requests waiting"):
+            ask()
+    again = [
+        operator.rpc("cron_request_run", p_project=PROJECT, p_job_id="backup", **same)
+        for same in ({"p_id": taken}, {"p_dedupe_key": "nightly"})
+    ]
+    assert [(answer["id"], answer["existing"]) for answer in again] == [(taken, True)] * 2
+    stage.owner.sql(
+        "update cron_run_requests set status = 'error' where ctid in (select ctid from cron_run_requests "
+        "where id <> %s limit 502)",
+        taken,
+    )
+    operator.sql(plain, PROJECT)
+
+
+def test_one_insert_of_many_rows_is_counted_row_by_row(stage: Stage) -> None:
+    operator = stage.member("operator")
+
+    with pytest.raises(psycopg.errors.ConfigurationLimitExceeded):
+        operator.sql(
+            "insert into cron_run_requests (project_id, job_id) select %s, 'x' from generate_series(1, 1001)", PROJECT
+        )
+
+    assert stage.owner.one("select count(*) from cron_run_requests") == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from typing import Any
+from uuid import uuid4
 
 from tests.sql.stage import PROJECT, Agent, Stage, a_job, a_report
 
@@ -153,6 +154,70 @@ def test_a_late_result_is_rejected_while_the_rescuer_is_still_running(stage: Sta
     row = stage.request(request)
     assert (row["status"], row["claimed_by"], row["claims"], second["claims"]) == ("running", "two", 2, 2)
     assert stage.owner.sql("select agent_id, status from cron_runs") == [{"agent_id": "one", "status": "ok"}]
+
+
+RETRIED = {"max_attempts": 2, "on": ["lost"], "base_s": 0, "cap_s": 0}
+
+
+def attempts(stage: Stage, request: str) -> list[tuple[int, str, str]]:
+    runs = "select attempt, agent_id, status from cron_runs where request_id = %s order by attempt"
+    return [(row["attempt"], row["agent_id"], row["status"]) for row in stage.owner.sql(runs, request)]
+
+
+def rescued(stage: Stage) -> tuple[Agent, dict[str, Any], Agent]:
+    """`one` claimed and was never heard of again, `two` rescued it: who held it, what it had claimed, the rescuer."""
+    holder, rescuer = two_agents(stage, retry=RETRIED)
+    stage.ask()
+    (row,) = holder.claim("backup")
+    stage.silence(holder, 61)
+    stage.steady(rescuer, 61)
+    stage.allow_sweep()
+    rescuer.beat()
+    return holder, row, rescuer
+
+
+def test_an_attempt_of_which_nobody_reported_a_run_is_a_lost_row(stage: Stage) -> None:
+    _, row, rescuer = rescued(stage)
+    assert attempts(stage, row["id"]) == [(1, "one", "lost")]
+
+    (again,) = rescuer.claim("backup")
+    rescuer.report(a_report(again, status="running"))
+    stage.silence(rescuer, 61)
+    rescuer.instance = uuid4()
+    rescuer.hello()
+
+    assert attempts(stage, row["id"]) == [(1, "one", "lost"), (2, "two", "lost")]
+    assert stage.request(row["id"])["result"]["reason"] == "lost"
+
+
+def test_the_late_word_of_its_agent_takes_the_place_of_a_silent_attempt(stage: Stage) -> None:
+    holder, row, _ = rescued(stage)
+    run = a_report(row)
+
+    assert holder.report(run | {"status": "running"}) == [("accepted", None)]
+    assert attempts(stage, row["id"]) == [(1, "one", "running")]
+    assert holder.report(run) == [("rejected", "fenced")]
+    assert holder.report(run) == [("duplicate", None)]
+    assert attempts(stage, row["id"]) == [(1, "one", "ok")]
+    assert stage.request(row["id"])["status"] == "queued"
+
+
+def test_nobody_elses_word_takes_the_place_of_a_silent_attempt(stage: Stage) -> None:
+    _, row, rescuer = rescued(stage)
+
+    assert rescuer.report(a_report(row)) == [("rejected", "fenced")]
+
+    assert attempts(stage, row["id"])[0] == (1, "one", "lost")
+
+
+def test_what_is_handed_back_unbegun_is_no_attempt(stage: Stage) -> None:
+    holder, _ = two_agents(stage, retry=RETRIED)
+    request = stage.ask()
+    holder.claim("backup")
+
+    holder.hello(known=[])
+
+    assert attempts(stage, request) == []
 
 
 def test_a_page_rescues_only_after_the_project_was_swept_without_a_gap_for_a_lease(stage: Stage) -> None:
