@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.app.logs import configure
-from bench import drain, idle, mirror, pickup, retention, scheduler, start, steady
+from bench import cancel, drain, idle, mirror, pickup, retention, scheduler, start, steady
 from bench.figures import Effort
 from bench.ground import Ground
 
@@ -28,6 +28,7 @@ INTERRUPTED = 130
 
 ON_GROUND: dict[str, Callable[[Ground, Effort], Awaitable[dict[str, Any]]]] = {
     "pickup": pickup.measure,
+    "cancel": cancel.measure,
     "drain": drain.measure,
     "mirror": mirror.measure,
     "idle": idle.measure,
