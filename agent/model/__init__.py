@@ -30,6 +30,7 @@ from agent.model.runs import (
     RunningRun,
     RunStatus,
     Trigger,
+    Turn,
 )
 from agent.model.value import Json
 from agent.model.wire import (
@@ -85,6 +86,7 @@ __all__ = [
     "Schedule",
     "ScheduleKind",
     "Trigger",
+    "Turn",
     "Verdict",
     "VerdictKind",
     "WakeKind",

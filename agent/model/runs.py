@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
+from enum import Enum, StrEnum
 from uuid import UUID
 
 from agent.model.jobs import Job
@@ -63,6 +63,16 @@ class Reason(StrEnum):
     PAUSED = "paused"
     SHUTDOWN = "shutdown"
     """Ended because the agent was told to stop."""
+
+
+class Turn(Enum):
+    """Whether a slot of a shared job is this agent's to run."""
+
+    OURS = "ours"
+    TAKEN = "taken"
+    """Another agent runs it, or it is over."""
+    UNKNOWN = "unknown"
+    """Nobody could be asked. It may be ours nevertheless: the answer may have been lost."""
 
 
 @dataclass(frozen=True, kw_only=True)

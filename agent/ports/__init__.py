@@ -20,8 +20,17 @@ from agent.ports.processes import (
     Redact,
     StreamRedaction,
 )
-from agent.ports.stages import Gate, PauseState, Runner
-from agent.ports.supabase import BeatCall, ClaimCall, HelloCall, LogCall, MirrorCall, ReportCall, WakeUps
+from agent.ports.stages import Gate, PauseState, Runner, Turns
+from agent.ports.supabase import (
+    BeatCall,
+    ClaimCall,
+    HelloCall,
+    LogCall,
+    MirrorCall,
+    ReportCall,
+    SlotCall,
+    WakeUps,
+)
 
 __all__ = [
     "BeatCall",
@@ -51,7 +60,9 @@ __all__ = [
     "ReportCall",
     "RunJournal",
     "Runner",
+    "SlotCall",
     "SlotJournal",
     "StreamRedaction",
+    "Turns",
     "WakeUps",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -22,6 +22,10 @@ class RunJournal(Protocol):
         """
         ...
 
+    async def drop(self, run_ids: Sequence[UUID]) -> None:
+        """Forget planned runs: another agent runs their slots."""
+        ...
+
     async def begun(self, request_id: UUID, claims: int) -> bool:
         """Whether a run of this claim was ever recorded here."""
         ...
@@ -38,8 +42,8 @@ class RunJournal(Protocol):
 class SlotJournal(Protocol):
     """The scheduler's durable record."""
 
-    async def cursor(self, job_id: str) -> datetime | None:
-        """All slots up to here have been decided; None for a job never seen."""
+    async def cursors(self) -> Mapping[str, datetime]:
+        """By job ever seen: all its slots up to here have been decided."""
         ...
 
     async def decide(
@@ -49,8 +53,11 @@ class SlotJournal(Protocol):
         planned: Sequence[PlannedRun] = (),
         reports: Sequence[Report] = (),
         dropped: Sequence[UUID] = (),
-    ) -> None:
+        released: Sequence[Report] = (),
+    ) -> Collection[UUID]:
         """One transaction: forget planned runs, advance cursors (never backwards), record reports, plan runs.
+
+        `released` go to the outbox alone. Returns the ids of planned runs that were left out.
 
         In that order: a catch-up takes the place of the planned run that it drops, and may have a `missed` row.
         A report whose (job, slot, attempt) already has a row in the history is left out silently; so is a planned run
@@ -60,10 +67,6 @@ class SlotJournal(Protocol):
 
     async def planned(self) -> Sequence[PlannedRun]:
         """Every run planned and not begun, by `due_at`."""
-        ...
-
-    async def drop(self, run_ids: Sequence[UUID]) -> None:
-        """Forget planned runs (their job is gone)."""
         ...
 
 

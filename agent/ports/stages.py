@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
-from agent.model import Run, RunningRun
+from agent.model import Run, RunningRun, Turn
 
 
 class Runner(Protocol):
@@ -83,4 +83,21 @@ class PauseState(Protocol):
 
     def paused(self, what: str) -> bool:
         """`what`: `schedule` or `claims`."""
+        ...
+
+
+class Turns(Protocol):
+    """Whose turn a slot of a shared job is (queue/turns.py)."""
+
+    @property
+    def open(self) -> bool:
+        """Whether Supabase can be asked now."""
+        ...
+
+    async def wait_open(self) -> None:
+        """Return as soon as `open`."""
+        ...
+
+    async def ask(self, run: Run) -> Turn:
+        """Ask for the run's slot under its id, which is on disk by now. Never raises our errors: see `Turn.UNKNOWN`."""
         ...

@@ -6,6 +6,7 @@ Each call raises Unreachable, SessionExpired/NeedsSignIn, Superseded, SchemaMiss
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -46,6 +47,14 @@ class ClaimCall(Protocol):
 
     async def claim(self, seq: int, job_ids: Sequence[str], limit: int, lease_s: int) -> Claimed:
         """The same `seq` again returns the same rows."""
+        ...
+
+
+class SlotCall(Protocol):
+    """`cron_claim_slot`."""
+
+    async def claim_slot(self, job_id: str, scheduled_for: datetime, run_id: UUID) -> str | None:
+        """None: the slot is ours (asked again with the same `run_id`: still); else the agent that has it."""
         ...
 
 

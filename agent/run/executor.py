@@ -43,6 +43,14 @@ class Edges:
     payloads: Payloads
 
 
+@dataclass(frozen=True, kw_only=True)
+class Fleet:
+    """What an agent needs beyond that: whose turn a shared slot is, and who waits for planned retries."""
+
+    turns: Turns
+    retry_planned: Callable[[PlannedRun], None]
+
+
 class Executor:
     """Executes runs, any number at a time. What `live` opens sees all output of its run as it comes, unredacted."""
 
@@ -63,6 +71,7 @@ class Executor:
         self._redactor = redactor
         self._home = home
         self._live = live
+        self._fleet = fleet
         self._rng = rng
 
     async def execute(self, run: Run, cancel: CancelFlag) -> Outcome:

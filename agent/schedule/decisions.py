@@ -1,18 +1,23 @@
 """What becomes of slots and of planned runs that have not begun: run, catch up, miss, forget. Pure.
 
-A slot that comes within a minute runs as scheduled. Every other one is recorded as missed, with its cause, and the
-job's `catch_up` says which of those run nevertheless. A catch-up that waits (the schedule is paused) is weighed anew
-whenever more slots are missed: `last` means the last one at the moment it can run.
+A slot that comes within a minute (of its jittered instant) runs as scheduled. Every other one is recorded as missed,
+with its cause, and the job's `catch_up` says which of those run nevertheless. A catch-up that waits (the schedule is
+paused, or nobody can be asked who runs a shared job) is weighed anew whenever more slots are missed: `last` means the
+last one at the moment it can run.
+
+The plan of a shared job may have been asked for under its id, and won: so its id goes on with the slot, or ends in a
+report that hands the slot back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
-from agent.model import CatchUp, Job, PlannedRun, Reason, Report, RunStatus, Trigger
+from agent.model import CatchUp, Job, Placement, PlannedRun, Reason, Report, RunStatus, Trigger, WhenOffline
+from agent.schedule.jitter import Spread
 
 TOLERANCE = timedelta(seconds=60)
 """A slot that is later than this was missed."""
@@ -21,6 +26,7 @@ _SENTENCES = {
     Reason.AGENT_DOWN: "Missed: the agent was not running at this time.",
     Reason.ASLEEP: "Missed: the machine was asleep at this time.",
     Reason.BUSY: "Missed: the agent came too late for this time.",
+    Reason.OFFLINE: "Missed: Supabase could not be asked at this time which agent runs it.",
     Reason.PAUSED: "Missed: the schedule was paused at this time.",
     Reason.REJECTED: "Not tried again: the job was disabled, or lost its schedule, in the meantime.",
 }
@@ -35,16 +41,36 @@ class Moment:
     cause: Reason
     """Why something that is late at this moment is late."""
     paused: bool = False
+    offline: bool = False
+    """Nobody can be asked now who runs a slot of a shared job."""
+    offline_at: datetime | None = None
+    """When that was last so."""
+    spread: Spread = field(default_factory=Spread)
 
     def late(self, since: datetime) -> bool:
         """Whether what was due then is late."""
         return self.now - since > TOLERANCE
 
-    def why_missed(self, slot: datetime) -> Reason:
-        """A pause is the cause only where the agent was there to run the slot."""
-        if self.paused and not (self.cause in _AWAY and self.late(slot)):
+    def held(self, job: Job, run: PlannedRun) -> bool:
+        """Whether this run, were it due, could not begin now: by a pause, or because it must be asked for first."""
+        return self.paused or (self.offline and must_be_won(job, run))
+
+    def why_late(self, due_at: datetime) -> Reason:
+        """A pause is the cause only where the agent was there to run it."""
+        if self.paused and not self._away(due_at):
             return Reason.PAUSED
         return self.cause
+
+    def why_missed(self, job: Job, slot: datetime) -> Reason:
+        """And so is being cut off, of a job that needs to be won."""
+        due_at = self.spread.due_at(job, slot)
+        cut_off = self.offline_at is not None and self.offline_at >= due_at
+        if cut_off and waits_for_the_others(job) and not self.paused and not self._away(due_at):
+            return Reason.OFFLINE
+        return self.why_late(due_at)
+
+    def _away(self, due_at: datetime) -> bool:
+        return self.cause in _AWAY and self.late(due_at)
 
 
 @dataclass(kw_only=True)
@@ -55,6 +81,8 @@ class Decision:
     planned: list[PlannedRun] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
     dropped: list[PlannedRun] = field(default_factory=list)
+    released: list[Report] = field(default_factory=list)
+    """Hand slots back that may have been won; no news for the history."""
 
     def add(self, other: Decision) -> None:
         """Take the other one in."""
@@ -62,6 +90,7 @@ class Decision:
         self.planned += other.planned
         self.reports += other.reports
         self.dropped += other.dropped
+        self.released += other.released
 
     @property
     def empty(self) -> bool:
@@ -74,27 +103,58 @@ def runs_by_itself(job: Job) -> bool:
     return job.enabled and job.schedule is not None
 
 
+def waits_for_the_others(job: Job) -> bool:
+    """Whether the job's slots need Supabase: it is shared, and its slots must run exactly once."""
+    return job.placement is Placement.ANY and job.when_offline is WhenOffline.MISS
+
+
+def must_be_won(job: Job, run: PlannedRun) -> bool:
+    """Whether the run has to be asked for. A retry stays on its agent, and a start is nobody else's."""
+    return run.attempt == 1 and run.scheduled_for is not None and waits_for_the_others(job)
+
+
 def decide_slots(job: Job, slots: Sequence[datetime], held: Iterable[PlannedRun], moment: Moment) -> Decision:
     """Decide the job's due slots together with its first attempts that are planned and were not handed over.
 
-    `slots`: those due since the cursor, oldest first. `held`: plans of a previous life, and catch-ups that a pause
-    holds back. Of the due slots only the newest can be on time.
+    `slots`: those reached since the cursor, oldest first. `held`: plans of a previous life, slots whose jittered instant
+    is to come, and runs that a pause or an outage holds back. Of the due slots only the newest can be on time.
     """
     plans = {run.scheduled_for: run for run in held if run.scheduled_for is not None}
     catch_ups = {slot: run for slot, run in plans.items() if run.trigger is Trigger.CATCH_UP}
     unbegun = {slot: run for slot, run in plans.items() if run.trigger is not Trigger.CATCH_UP}
     if not runs_by_itself(job):
-        reports = [missed(job, slot, moment.why_missed(slot)) for slot in sorted(unbegun)]
-        return Decision(reports=reports, dropped=list(plans.values()))
-    due = sorted({*slots, *unbegun} - catch_ups.keys())
-    on_time = due.pop() if due and not moment.paused and not moment.late(due[-1]) else None
+        return _give_up(job, unbegun, catch_ups, moment)
+    due_at = {slot: moment.spread.due_at(job, slot) for slot in {*slots, *unbegun} - catch_ups.keys()}
+    due = sorted(slot for slot in due_at if slot not in unbegun or due_at[slot] <= moment.now)
+    on_time = due.pop() if due and not moment.paused and not moment.late(due_at[due[-1]]) else None
     chosen = [] if on_time and job.catch_up is CatchUp.LAST else _chosen(job, [*due, *catch_ups], moment.now)
-    fresh = [_plan(job, on_time, Trigger.SCHEDULE)] if on_time and on_time not in unbegun else []
-    late = [_plan(job, at, Trigger.CATCH_UP, moment.why_missed(at)) for at in chosen if at not in catch_ups]
+    fresh = [_plan(job, on_time, due_at[on_time])] if on_time and on_time not in unbegun else []
+    late = [
+        _catch_up(job, at, moment.why_missed(job, at), unbegun.get(at)) for at in chosen if at not in catch_ups
+    ]
+    gone_on = {run.run_id for run in late}
+    passed = _of(catch_ups, catch_ups.keys() - set(chosen))
     return Decision(
         planned=fresh + late,
-        reports=[missed(job, slot, moment.why_missed(slot)) for slot in due],
-        dropped=_of(unbegun, due) + _of(catch_ups, catch_ups.keys() - set(chosen)),
+        reports=[
+            missed(job, slot, moment.why_missed(job, slot), run_id=_id_to_end(job, unbegun.get(slot), gone_on))
+            for slot in due
+        ],
+        dropped=_of(unbegun, due) + passed,
+        released=_hand_back(job, passed),
+    )
+
+
+def _give_up(
+    job: Job, unbegun: Mapping[datetime, PlannedRun], catch_ups: Mapping[datetime, PlannedRun], moment: Moment
+) -> Decision:
+    return Decision(
+        reports=[
+            missed(job, slot, moment.why_missed(job, slot), run_id=_id_to_end(job, run, ()))
+            for slot, run in sorted(unbegun.items())
+        ],
+        dropped=[*unbegun.values(), *catch_ups.values()],
+        released=_hand_back(job, catch_ups.values()),
     )
 
 
@@ -106,16 +166,16 @@ def decide_retry(job: Job, run: PlannedRun, moment: Moment) -> Decision:
         return Decision(reports=[_given_up(run, Reason.REJECTED)], dropped=[run])
     window = max(timedelta(seconds=job.catch_up_window_s), TOLERANCE)
     if moment.now - run.due_at > window:
-        return Decision(reports=[_given_up(run, moment.why_missed(run.due_at))], dropped=[run])
+        return Decision(reports=[_given_up(run, moment.why_late(run.due_at))], dropped=[run])
     return Decision()
 
 
-def missed(job: Job, slot: datetime | None, cause: Reason, trigger: Trigger = Trigger.SCHEDULE) -> Report:
+def missed(job: Job, slot: datetime | None, cause: Reason, *, run_id: UUID | None = None) -> Report:
     """The record of a slot (None: of a start) at which the job did not run."""
     return Report(
-        run_id=uuid4(),
+        run_id=run_id or uuid4(),
         job_id=job.id,
-        trigger=trigger,
+        trigger=Trigger.SCHEDULE if slot else Trigger.STARTUP,
         status=RunStatus.MISSED,
         reason=cause,
         scheduled_for=slot,
@@ -136,8 +196,35 @@ def _chosen(job: Job, slots: Iterable[datetime], now: datetime) -> list[datetime
             return recent
 
 
-def _plan(job: Job, slot: datetime, trigger: Trigger, cause: Reason | None = None) -> PlannedRun:
-    return PlannedRun(run_id=uuid4(), job_id=job.id, trigger=trigger, scheduled_for=slot, due_at=slot, cause=cause)
+def _plan(job: Job, slot: datetime, due_at: datetime) -> PlannedRun:
+    return PlannedRun(run_id=uuid4(), job_id=job.id, trigger=Trigger.SCHEDULE, scheduled_for=slot, due_at=due_at)
+
+
+def _catch_up(job: Job, slot: datetime, cause: Reason, unbegun: PlannedRun | None) -> PlannedRun:
+    keeps_id = unbegun is not None and job.placement is Placement.ANY
+    return PlannedRun(
+        run_id=unbegun.run_id if unbegun and keeps_id else uuid4(),
+        job_id=job.id,
+        trigger=Trigger.CATCH_UP,
+        scheduled_for=slot,
+        due_at=slot,
+        cause=cause,
+    )
+
+
+def _id_to_end(job: Job, unbegun: PlannedRun | None, gone_on: Container[UUID]) -> UUID | None:
+    """Under which id to say that the slot was missed: the plan's own hands it back where it was won."""
+    if unbegun is None or job.placement is not Placement.ANY or unbegun.run_id in gone_on:
+        return None
+    return unbegun.run_id
+
+
+def _hand_back(job: Job, catch_ups: Iterable[PlannedRun]) -> list[Report]:
+    """Catch-ups that are given up: the slot's `missed` row stands here already."""
+    if job.placement is not Placement.ANY:
+        return []
+    causes = ((run, Reason(run.cause) if run.cause else Reason.BUSY) for run in catch_ups)
+    return [missed(job, run.scheduled_for, cause, run_id=run.run_id) for run, cause in causes]
 
 
 def _of(plans: Mapping[datetime, PlannedRun], slots: Iterable[datetime]) -> list[PlannedRun]:

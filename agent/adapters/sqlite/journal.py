@@ -7,7 +7,7 @@ writes; callers that wait together share an fsync. Bounded: old outputs and old 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -85,10 +85,10 @@ class Journal:
 
     # ── SlotJournal ─────────────────────────────────────────────────────────
 
-    async def cursor(self, job_id: str) -> datetime | None:
-        """All slots up to here have been decided."""
-        at = await self._writer.do(lambda db: runs.cursor(db, job_id))
-        return None if at is None else instant(at)
+    async def cursors(self) -> Mapping[str, datetime]:
+        """By job: all its slots up to here have been decided."""
+        found = await self._writer.do(runs.cursors)
+        return {job_id: instant(at) for job_id, at in found.items()}
 
     async def decide(
         self,
@@ -97,11 +97,14 @@ class Journal:
         planned: Sequence[PlannedRun] = (),
         reports: Sequence[Report] = (),
         dropped: Sequence[UUID] = (),
-    ) -> None:
+        released: Sequence[Report] = (),
+    ) -> Collection[UUID]:
         """One transaction; what already has a row is left out, but a `missed` slot may be planned as a catch-up."""
         limits = self._limits()
-        given_up = await self._writer.do(lambda db: runs.decide(db, cursors, planned, reports, dropped, limits))
+        decided = runs.Decided(cursors=cursors, planned=planned, reports=reports, dropped=dropped, released=released)
+        given_up, left_out = await self._writer.do(lambda db: runs.decide(db, decided, limits))
         self._say_given_up(given_up)
+        return left_out
 
     async def planned(self) -> Sequence[PlannedRun]:
         """Planned and not begun, by `due_at`."""

@@ -135,9 +135,9 @@ select * from planned order by due_at, rowid;
 -- The run has begun, or is not wanted any more.
 delete from planned where run_id = :run_id;
 
--- name: cursor
--- Up to where a job's slots are decided.
-select at from cursors where job_id = :job_id;
+-- name: cursors
+-- Up to where the slots of each job are decided.
+select job_id, at from cursors;
 
 -- name: advance
 -- Forward only: a clock set back decides nothing twice.

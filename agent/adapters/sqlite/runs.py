@@ -86,30 +86,41 @@ def _slot(slot: Report | PlannedRun) -> Mapping[str, object]:
     return {"job_id": slot.job_id, "scheduled_for": at, "attempt": slot.attempt}
 
 
-def decide(
-    db: sqlite3.Connection,
-    cursors: Mapping[str, datetime],
-    planned: Sequence[PlannedRun],
-    reports: Sequence[Report],
-    dropped: Sequence[UUID],
-    limits: Limits,
-) -> int:
-    """The scheduler's transaction, in this order: a catch-up may take the place of a plan and of a missed slot."""
-    drop(db, dropped)
-    for job_id, at in cursors.items():
-        db.execute(SQL["advance"], {"job_id": job_id, "at": micros(at)})
-    given_up = sum(record(db, report, None, limits) for report in reports if _slot_row(db, report) is None)
-    for run in planned:
-        taken = _slot_row(db, run)
-        if taken is None or taken["status"] == RunStatus.MISSED:
-            db.execute(SQL["plan"], planned_row(run))
-    return given_up
+@dataclass(frozen=True, kw_only=True)
+class Decided:
+    """What the scheduler wants committed (`SlotJournal.decide`)."""
+
+    cursors: Mapping[str, datetime]
+    planned: Sequence[PlannedRun]
+    reports: Sequence[Report]
+    dropped: Sequence[UUID]
+    released: Sequence[Report]
 
 
-def cursor(db: sqlite3.Connection, job_id: str) -> int | None:
-    """Microseconds, or None."""
-    row = db.execute(SQL["cursor"], {"job_id": job_id}).fetchone()
-    return None if row is None else row["at"]
+def decide(db: sqlite3.Connection, decided: Decided, limits: Limits) -> tuple[int, frozenset[UUID]]:
+    """The scheduler's transaction, in this order: a catch-up may take the place of a plan and of a missed slot.
+
+    Returns how many old outputs were given up, and which planned runs were left out.
+    """
+    drop(db, decided.dropped)
+    db.executemany(SQL["advance"], [{"job_id": job_id, "at": micros(at)} for job_id, at in decided.cursors.items()])
+    fresh = [report for report in decided.reports if _slot_row(db, report) is None]
+    given_up = sum(record(db, report, None, limits) for report in fresh)
+    given_up += sum(outbox.enqueue(db, report, limits.outbox_bytes) for report in decided.released)
+    left_out = frozenset(run.run_id for run in decided.planned if not _plan(db, run))
+    return given_up, left_out
+
+
+def _plan(db: sqlite3.Connection, run: PlannedRun) -> bool:
+    taken = _slot_row(db, run)
+    if taken is not None and taken["status"] != RunStatus.MISSED:
+        return False
+    return db.execute(SQL["plan"], planned_row(run)).rowcount > 0
+
+
+def cursors(db: sqlite3.Connection) -> Mapping[str, int]:
+    """Microseconds, by job."""
+    return {row["job_id"]: row["at"] for row in db.execute(SQL["cursors"])}
 
 
 def all_planned(db: sqlite3.Connection) -> Sequence[PlannedRun]:

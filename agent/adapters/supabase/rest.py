@@ -6,6 +6,7 @@ Holds who we are (project, agent, epoch); knows no retry beyond what `rpc.Databa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -34,7 +35,7 @@ HELLO_TRIES = 3
 
 
 class Rest:
-    """`HelloCall`, `BeatCall`, `ClaimCall`, `ReportCall`, `LogCall` and `MirrorCall` of `agent.ports` for one agent.
+    """The calls of `agent.ports.supabase` for one agent.
 
     Every method raises `Unreachable`, `SessionExpired`, `NeedsSignIn`, `Superseded`, `SchemaMissing` or `Refused`.
     """
@@ -91,6 +92,13 @@ class Rest:
             "cron_claim_requests", p_seq=seq, p_job_ids=list(job_ids), p_limit=limit, p_lease_s=lease_s
         )
         return _read("cron_claim_requests", wire.claimed, body)
+
+    async def claim_slot(self, job_id: str, scheduled_for: datetime, run_id: UUID) -> str | None:
+        """None: the slot is ours; else the agent that has it."""
+        body = await self._call(
+            "cron_claim_slot", p_job_id=job_id, p_scheduled_for=wire.instant(scheduled_for), p_run_id=str(run_id)
+        )
+        return _read("cron_claim_slot", wire.slot_winner, body)
 
     async def report(self, entries: Sequence[OutboxEntry]) -> Mapping[int, Verdict]:
         """Starts and finishes; by seq, one answer per entry."""

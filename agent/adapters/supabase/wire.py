@@ -159,6 +159,13 @@ def beat_reply(body: Body) -> BeatReply:
     )
 
 
+def slot_winner(body: Body) -> str | None:
+    """Of a claimed slot: None where we won it, else who has it."""
+    if not isinstance(body["won"], bool):
+        raise TypeError("`won` is no boolean")
+    return None if body["won"] else str(body["agent_id"])
+
+
 def claimed(body: Body) -> Claimed:
     """Requests that are ours now."""
     return Claimed(
