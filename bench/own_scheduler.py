@@ -18,9 +18,10 @@ from agent.adapters.sqlite import Journal
 from agent.app.logs import configure
 from agent.app.reading import parse_config
 from agent.config.reload import Catalogue
-from agent.model import Run, RunningRun
+from agent.model import Run, RunningRun, Turn
 from agent.report.wake import WakeWatch
-from agent.schedule.scheduler import Scheduler
+from agent.schedule.jitter import Spread
+from agent.schedule.scheduler import Scheduler, Stages
 from bench.lateness import Lateness, Scale, later, main
 
 HEAD = "project: bench\nsupabase: {url: 'http://127.0.0.1:1'}\ndefaults: {timezone: UTC}\njobs:\n"
@@ -56,6 +57,18 @@ class _Noting:
 class _NeverPaused:
     def paused(self, what: str) -> bool:  # noqa: ARG002 # the port's
         return False
+
+
+class _Alone:
+    """Nobody else has these jobs."""
+
+    open = True
+
+    async def wait_open(self) -> None:
+        return
+
+    async def ask(self, run: Run) -> Turn:  # noqa: ARG002 # the port's
+        return Turn.OURS
 
 
 class _Rests(SystemClock):
@@ -105,11 +118,15 @@ async def _while_scheduling(jobs: Catalogue, lateness: Lateness, clock: SystemCl
         journal = await Journal.open(Path(folder) / "journal.sqlite3", clock)
         scheduler = Scheduler(
             clock=clock,
-            jumps=WakeWatch(clock, _jumped, _jumped),
             jobs=jobs,
             journal=journal,
-            runner=_Noting(lateness),
-            pause=_NeverPaused(),
+            stages=Stages(
+                jumps=WakeWatch(clock, _jumped, _jumped),
+                runner=_Noting(lateness),
+                pause=_NeverPaused(),
+                turns=_Alone(),
+            ),
+            spread=Spread(),
         )
         tasks = [asyncio.create_task(scheduler.run()), asyncio.ensure_future(what)]
         try:

@@ -39,6 +39,7 @@ from agent.errors import CronmirrorError, StateError
 from agent.model import BeatReply, Hello
 from agent.queue.intake import Box, Intake, Queue
 from agent.queue.lease import Leases
+from agent.queue.turns import SlotTurns
 from agent.report.heartbeat import Heartbeat, Listeners, Vitals
 from agent.report.link import Link
 from agent.report.mirror import Mirror
@@ -48,9 +49,10 @@ from agent.report.pauses import Pauses
 from agent.report.recover import recover
 from agent.report.streamer import LogStreamer
 from agent.report.wake import WakeWatch
-from agent.run.executor import Edges, Executor
+from agent.run.executor import Edges, Executor, Fleet
 from agent.run.slots import Slots
-from agent.schedule.scheduler import Scheduler
+from agent.schedule.jitter import Spread
+from agent.schedule.scheduler import Scheduler, Stages
 from agent.schedule.timetable import next_run_at
 
 log = structlog.get_logger()
@@ -106,14 +108,14 @@ class Agent:
         self._link = Link()
         rest = Rest(given.supabase.database, project=given.config.project, agent_id=self._agent_id)
         self._streamer = LogStreamer(rest, self._link, given.configuration.redactor, self._clock)
-        self._wire_runs(given)
+        self._wire_runs(given, SlotTurns(rest, self._link, self._clock))
         self._wire_reports(rest)
         self._wire_requests(rest)
         self.heartbeat = Heartbeat(
             rest, self._greeting, self._vitals(), self._listeners(), self._link, self._pauses, self._clock
         )
 
-    def _wire_runs(self, given: Given) -> None:
+    def _wire_runs(self, given: Given, turns: SlotTurns) -> None:
         """A slot of the schedule, admitted by the run's slots, executed: every step in the journal first."""
         self._processes = GroupProcesses(adopt=True)
         self._payloads = PayloadFiles(given.state.payloads)
@@ -128,6 +130,7 @@ class Agent:
             given.configuration.redactor,
             home_of(given.config, self._agent_id, given.environ),
             live=self._streamer.open,
+            fleet=Fleet(turns=turns, retry_planned=lambda plan: self._scheduler.learn(plan)),  # noqa: PLW0108 - built later
         )
         self.slots = Slots(
             execution=self._executor,
@@ -135,16 +138,21 @@ class Agent:
             jobs=self._jobs,
             concurrency=given.config.limits.concurrency,
             tags=given.config.limits.tags,
+            give_back=lambda run: self._scheduler.take_back(run),  # noqa: PLW0108 - built later
         )
         self._pauses = Pauses(self._journal, self._clock, given.state.pause, self._on_pause)
         self._scheduler = Scheduler(
             clock=self._clock,
-            jumps=self._wake,
             jobs=self._jobs,
             journal=self._journal,
-            runner=self.slots,
-            pause=self._pauses,
-            missed=self._outages.on_missed,
+            stages=Stages(
+                jumps=self._wake,
+                runner=self.slots,
+                pause=self._pauses,
+                turns=turns,
+                missed=self._outages.on_missed,
+            ),
+            spread=Spread(project=given.config.project, agent_id=self._agent_id),
         )
 
     def _wire_reports(self, rest: Rest) -> None:
@@ -295,7 +303,6 @@ class Agent:
             ("intake", self._intake.run()),
             ("leases", self._leases.run()),
             ("config", self._configuration.run(FileWatch, self.heartbeat.beat_now)),
-            ("planned retries", self._watch_retries()),
             ("reloads", self._watch_reloads()),
         ):
             self.loops.start(name, loop)
@@ -308,12 +315,6 @@ class Agent:
         """One line for `systemctl status`."""
         link = "Supabase answers" if self._link.accepted else "Supabase does not answer"
         return f"{len(self.slots.running())} running, {len(self._jobs.all())} jobs; {link}"
-
-    async def _watch_retries(self) -> None:
-        """A run that ended may have planned its next attempt."""
-        while True:
-            await self.slots.wait_change()
-            self._scheduler.kick()
 
     async def _watch_reloads(self) -> None:
         """A new configuration is mirrored at once."""
@@ -337,7 +338,7 @@ class Agent:
         """No new claims and slots, what waits goes back to the queue; running jobs get `drain_timeout`."""
         self._guard.stopping()
         log.info("draining", running=len(self.slots.running()), timeout_s=self._config.drain_timeout_s)
-        await self.loops.stop("scheduler", "intake", "planned retries", "reloads", "box pause")
+        await self.loops.stop("scheduler", "intake", "reloads", "box pause")
         self.heartbeat.beat_now()
         if not await self.slots.drain(self._config.drain_timeout_s):
             log.warning("drain_timeout is over; ending what still runs", running=len(self.slots.running()))

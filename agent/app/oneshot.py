@@ -60,7 +60,9 @@ async def execute_here(
         run = Run(id=uuid4(), job=job, trigger=Trigger.EXEC, request=request)
         switch = CancelSwitch()
         with _interruptible(switch):
-            return await executor.execute(run, switch)
+            outcome = await executor.execute(run, switch)
+        assert outcome is not None  # noqa: S101 - only slots of a schedule are left to another time
+        return outcome
     finally:
         await calls.aclose()
         await journal.close()

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import Enum, StrEnum
 from uuid import UUID
 
-from agent.model.jobs import Job
+from agent.model.jobs import Job, Placement
 from agent.model.value import Json, Value
 
 
@@ -107,6 +107,11 @@ class Run(Value):
     request: Request | None = None
     cause: str | None = None
     """Of a catch-up: why the slot was missed; kept in `cron_runs.reason`."""
+
+    @property
+    def must_be_won(self) -> bool:
+        """Whether other agents may have the same slot. A retry stays on its agent, and a start is nobody else's."""
+        return self.job.placement is Placement.ANY and self.attempt == 1 and self.scheduled_for is not None
 
 
 @dataclass(frozen=True, kw_only=True)

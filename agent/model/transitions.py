@@ -35,6 +35,8 @@ RUN_MOVES: Mapping[RunStatus | None, Mapping[RunStatus, str]] = {
         RunStatus.TIMEOUT: "ended after its `timeout`",
         RunStatus.CANCELLED: "asked for, by overlap, or at shutdown",
         RunStatus.LOST: "nobody knows: the agent died, or its lease was taken",
+        RunStatus.MISSED: "a slot that was won and could not begin: handed back",
+        RunStatus.SKIPPED: "a slot that was won and then refused or passed over",
     },
     RunStatus.MISSED: {
         RunStatus.RUNNING: "a catch-up takes over the row of its slot",
@@ -51,7 +53,7 @@ RUN_MOVES: Mapping[RunStatus | None, Mapping[RunStatus, str]] = {
     RunStatus.ERROR: {},
     RunStatus.TIMEOUT: {},
     RunStatus.CANCELLED: {},
-    RunStatus.SKIPPED: {},
+    RunStatus.SKIPPED: {RunStatus.RUNNING: "another agent runs the slot of a shared job"},
 }
 """From (None: there is no row yet) → to → why. A retry is another run with the next attempt, not a move."""
 

@@ -1,8 +1,8 @@
 """Slots of shared jobs (`placement: any`): asks the database whose turn it is, and says when it cannot be asked.
 
-The run's id is on disk before it is asked and asked again under the same id, so that neither a lost answer nor a crash
-between answer and start loses a slot that was won (docs/rpc.md, `cron_claim_slot`). After a gap the outbox goes first: what
-this agent missed is said before it asks to catch it up.
+The run's id is on disk before it is asked, and it is asked again under the same id: neither a lost answer nor a crash
+between answer and start loses a slot that was won (docs/rpc.md, `cron_claim_slot`). After a gap the outbox goes first:
+what this agent missed is said before it asks to catch it up.
 """
 
 from __future__ import annotations

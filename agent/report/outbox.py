@@ -33,6 +33,8 @@ _NOT_THE_REPORTS_FAULT = frozenset({0, 401, 403, 408, 429})
 _TOO_LARGE = 413
 _DATABASE_CODE = re.compile(r"[0-9A-Z]{5}|PGRST\d+|encoding")
 """SQLSTATE, PostgREST's own, and `rpc.Database`'s for what is no JSON."""
+_SLOT_TAKEN = "slot_taken"
+"""Another agent ran the slot of a shared job that this one missed or passed over: nothing to worry about."""
 _UNSTORABLE = "invalid"
 """What the `why` of a rejection begins with when the database cannot store the report (docs/rpc.md)."""
 
@@ -125,7 +127,9 @@ class Outbox:
         for entry in answered:
             verdict = verdicts[entry.seq]
             if entry.seq in settled and verdict.kind is VerdictKind.REJECTED:
-                log.warning("report rejected; the run is kept locally", why=verdict.why, **_named(entry))
+                usual = verdict.why == _SLOT_TAKEN and entry.report.status in (RunStatus.MISSED, RunStatus.SKIPPED)
+                say = log.debug if usual else log.warning
+                say("report rejected; the run is kept locally", why=verdict.why, **_named(entry))
         implied = [entry for entry in batch if entry not in said and ends[entry.report.run_id] in settled]
         await self._store.settle(settled | {entry.seq: _implied(entry) for entry in implied})
         for entry in unstorable:

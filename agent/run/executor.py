@@ -14,8 +14,8 @@ from uuid import uuid4
 import structlog
 
 from agent.errors import StateError
-from agent.model import Outcome, PlannedRun, Reason, Report, Run, RunStatus
-from agent.ports import CancelFlag, Clock, HttpCalls, LiveSink, Payloads, Processes, RunJournal
+from agent.model import Outcome, PlannedRun, Reason, Report, Run, RunStatus, Turn, WhenOffline
+from agent.ports import CancelFlag, Clock, HttpCalls, LiveSink, Payloads, Processes, RunJournal, Turns
 from agent.run import reports
 from agent.run.ending import stopped
 from agent.run.launch import Home, refusal
@@ -61,6 +61,7 @@ class Executor:
         home: Home,
         *,
         live: Live | None = None,
+        fleet: Fleet | None = None,
         rng: Rng = random.random,
     ) -> None:
         self._clock = edges.clock
@@ -74,16 +75,28 @@ class Executor:
         self._fleet = fleet
         self._rng = rng
 
-    async def execute(self, run: Run, cancel: CancelFlag) -> Outcome:
+    async def execute(self, run: Run, cancel: CancelFlag) -> Outcome | None:
         """Run to the end; returns after the end is committed. Nothing the command does is raised.
 
         The start is committed before anything is started; where that fails, nothing is, and the report says so.
+        A slot of a shared job is won before: None means that nobody could be asked, and the run is planned as before.
         """
         if cancel.reason:
             return await self.cancelled(run, cancel.reason)
         fault = refusal(run, self._payloads)
         if fault:
             return await self.reject(run, fault)
+        turn = await self._turn(run)
+        if turn is Turn.UNKNOWN:
+            return None
+        if turn is Turn.TAKEN:
+            return await self._leave(run)
+        return await self._begin(run, cancel)
+
+    async def _begin(self, run: Run, cancel: CancelFlag) -> Outcome:
+        """Everything from the commit of the start on."""
+        if cancel.reason:  # said while the slot was asked for: what was won ends in a row that says so
+            return await self._give_up(run, *stopped(cancel.reason))
         began = self._clock.now()
         try:
             await self._journal.record(reports.start(run, began))
@@ -91,6 +104,24 @@ class Executor:
             return await self._give_up(run, RunStatus.ERROR, Reason.SPAWN_FAILED, f"Not started: {err}")
         log.info("run started", job=run.job.id, run=str(run.id), trigger=run.trigger, attempt=run.attempt)
         return await self._started(run, began, cancel)
+
+    async def _turn(self, run: Run) -> Turn:
+        """Whether the run is ours to begin."""
+        if self._fleet is None or not run.must_be_won:
+            return Turn.OURS
+        turn = await self._fleet.turns.ask(run)
+        if turn is Turn.UNKNOWN and run.job.when_offline is WhenOffline.RUN:
+            return Turn.OURS
+        return turn
+
+    async def _leave(self, run: Run) -> Outcome:
+        """Another agent runs the slot: nothing of it is recorded here."""
+        try:
+            await self._journal.drop([run.id])
+        except StateError as err:  # the next start asks again, and gets the same answer
+            log.warning("a plan that another agent has is not forgotten", run=str(run.id), error=str(err))
+        now = self._clock.now()
+        return Outcome(status=RunStatus.SKIPPED, reason=None, started_at=now, finished_at=now)
 
     async def reject(self, run: Run, message: str) -> Outcome:
         """Refuse the run before anything is started; `message` says why and what to do. Returns when committed."""
@@ -163,7 +194,10 @@ class Executor:
         elif run.request:
             await self._recorder.record(replace(report, retry_in_s=retry_s))
         else:
-            await self._recorder.record(report, retry=self._next_attempt(run, retry_s))
+            retry = self._next_attempt(run, retry_s)
+            await self._recorder.record(report, retry=retry)
+            if self._fleet:
+                self._fleet.retry_planned(retry)
 
     def _next_attempt(self, run: Run, retry_s: float) -> PlannedRun:
         """The retry of a scheduled run stays on this agent (a request's goes back to the queue)."""

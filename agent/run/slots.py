@@ -8,7 +8,7 @@ process loses nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -30,8 +30,8 @@ log = structlog.get_logger()
 class Execution(Protocol):
     """What slots need of an executor (run/executor.py): each returns after its report is committed."""
 
-    async def execute(self, run: Run, cancel: CancelFlag) -> Outcome:
-        """Run to the end."""
+    async def execute(self, run: Run, cancel: CancelFlag) -> Outcome | None:
+        """Run to the end; None: it could not begin now, and nothing has happened."""
         ...
 
     async def reject(self, run: Run, message: str) -> Outcome:
@@ -64,11 +64,20 @@ class Slots(Runner):
     """
 
     def __init__(
-        self, *, execution: Execution, clock: Clock, jobs: Jobs, concurrency: int, tags: Mapping[str, int] = _NO_LIMITS
+        self,
+        *,
+        execution: Execution,
+        clock: Clock,
+        jobs: Jobs,
+        concurrency: int,
+        tags: Mapping[str, int] = _NO_LIMITS,
+        give_back: Callable[[Run], None] = lambda _: None,
     ) -> None:
+        """`give_back` takes a run that could not begin, once it is here no more."""
         self._execution = execution
         self._clock = clock
         self._jobs = jobs
+        self._give_back = give_back
         self._lanes = Lanes(jobs, concurrency=concurrency, tags=tags)
         self._tempo = Tempo()
         self._requests: dict[UUID, list[Entry]] = {}
@@ -238,12 +247,12 @@ class Slots(Runner):
 
     async def _execute(self, entry: Entry, began: datetime) -> None:
         """One run, guarded: whatever fails in it ends this run alone."""
-        run, timer = entry.run, self._clock.monotonic()
+        run, timer, begun = entry.run, self._clock.monotonic(), True
         try:
             if self._jobs.get(run.job.id) is None:
                 await self._execution.reject(run, f'Job "{run.job.id}" is no longer in the YAML.')
             else:
-                await self._execution.execute(run, entry.cancel)
+                begun = await self._execution.execute(run, entry.cancel) is not None
         except asyncio.CancelledError:
             self._draining = True
             raise
@@ -251,10 +260,13 @@ class Slots(Runner):
             log.exception("a run failed inside the agent", job=run.job.id, run=str(run.id))
             await self._execution.broken(run, began, f"A fault inside the agent, see its log: {err!r}")
         finally:
-            self._tempo.ended(run.job.id, self._clock.monotonic() - timer)
+            if begun:
+                self._tempo.ended(run.job.id, self._clock.monotonic() - timer)
             self._lanes.end(entry)
             self._forget(entry)
             self._tell()
+            if not begun:
+                self._give_back(run)
             if not self._draining:
                 self._start_what_may()
 

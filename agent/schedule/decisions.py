@@ -116,8 +116,8 @@ def must_be_won(job: Job, run: PlannedRun) -> bool:
 def decide_slots(job: Job, slots: Sequence[datetime], held: Iterable[PlannedRun], moment: Moment) -> Decision:
     """Decide the job's due slots together with its first attempts that are planned and were not handed over.
 
-    `slots`: those reached since the cursor, oldest first. `held`: plans of a previous life, slots whose jittered instant
-    is to come, and runs that a pause or an outage holds back. Of the due slots only the newest can be on time.
+    `slots`: those reached since the cursor, oldest first. `held`: plans of a previous life, slots whose jittered
+    instant is to come, and what a pause or an outage holds back. Of the due slots only the newest can be on time.
     """
     plans = {run.scheduled_for: run for run in held if run.scheduled_for is not None}
     catch_ups = {slot: run for slot, run in plans.items() if run.trigger is Trigger.CATCH_UP}
@@ -129,9 +129,7 @@ def decide_slots(job: Job, slots: Sequence[datetime], held: Iterable[PlannedRun]
     on_time = due.pop() if due and not moment.paused and not moment.late(due_at[due[-1]]) else None
     chosen = [] if on_time and job.catch_up is CatchUp.LAST else _chosen(job, [*due, *catch_ups], moment.now)
     fresh = [_plan(job, on_time, due_at[on_time])] if on_time and on_time not in unbegun else []
-    late = [
-        _catch_up(job, at, moment.why_missed(job, at), unbegun.get(at)) for at in chosen if at not in catch_ups
-    ]
+    late = [_catch_up(job, at, moment.why_missed(job, at), unbegun.get(at)) for at in chosen if at not in catch_ups]
     gone_on = {run.run_id for run in late}
     passed = _of(catch_ups, catch_ups.keys() - set(chosen))
     return Decision(

@@ -1,4 +1,4 @@
-"""How much later than its slot a run begins: a function of what and when alone, so that a restart changes nothing. Pure."""
+"""How much later than its slot a run begins: a function of what and when alone, the same after a restart. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The runs that are planned and not handed over yet: the journal's, kept in memory so that a turn need not read them."""
+"""The runs that are planned and not handed over: the journal's, in memory, so that a turn need not read them."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ class Plans:
         self._held: dict[UUID, PlannedRun] = {}
         self._handed_over: set[UUID] = set()
         """Planned runs that the runner has, begun or not."""
+        self._news: list[PlannedRun] = []
+        """Told since the last reading began."""
         self._read_at: float | None = None
         self._first = True
         self.asked: set[UUID] = set()
@@ -40,7 +42,8 @@ class Plans:
         now = self._clock.monotonic()
         if self._read_at is not None and now - self._read_at < REREAD_S:
             return False
-        planned = await self._journal.planned()
+        self._news.clear()
+        planned = [*await self._journal.planned(), *self._news]  # a retry may be planned while we read
         ids = {run.run_id for run in planned}
         self._handed_over &= ids
         self._held = {run.run_id: run for run in planned if run.run_id not in self._handed_over}
@@ -49,6 +52,11 @@ class Plans:
         self.asked &= ids
         self._read_at = now
         return True
+
+    def learn(self, run: PlannedRun) -> None:
+        """Somebody else planned this one."""
+        self._news.append(run)
+        self.add([run])
 
     def add(self, runs: Iterable[PlannedRun]) -> None:
         """These are in the journal now."""

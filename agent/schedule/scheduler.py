@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import structlog
 
 from agent.errors import StateError
 from agent.model import Job, Overlap, PlannedRun, Reason, Run, RunStatus, ScheduleKind, Trigger
-from agent.ports import Clock, Jobs, Jumps, PauseState, Runner, SlotJournal
+from agent.ports import Clock, Jobs, Jumps, PauseState, Runner, SlotJournal, Turns
 from agent.schedule.decisions import Decision, Moment, decide_retry, decide_slots, missed
+from agent.schedule.jitter import Spread
+from agent.schedule.plans import Plans
 from agent.schedule.timeline import Timeline
 from agent.schedule.timetable import next_run_at
 
@@ -29,38 +32,43 @@ LONGEST_SLEEP_S = 10.0
 """So soon it is noticed that a pause ended or the disk has room again."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Stages:
+    """What the schedule talks to."""
+
+    jumps: Jumps
+    runner: Runner
+    pause: PauseState
+    turns: Turns
+    missed: Callable[[int], None] = lambda _: None
+    """Hears how many slots were missed each time for another reason than a pause."""
+
+
 class Scheduler:
     """Decides slots, catch-ups and retries of scheduled runs, and hands runs over when they are due."""
 
-    def __init__(
-        self,
-        *,
-        clock: Clock,
-        jumps: Jumps,
-        jobs: Jobs,
-        journal: SlotJournal,
-        runner: Runner,
-        pause: PauseState,
-        missed: Callable[[int], None] = lambda _: None,
-    ) -> None:
-        """`missed` hears how many slots were missed each time for another reason than a pause."""
+    def __init__(self, *, clock: Clock, jobs: Jobs, journal: SlotJournal, stages: Stages, spread: Spread) -> None:
         self._clock = clock
-        self._jumps = jumps
+        self._jumps = stages.jumps
         self._jobs = jobs
         self._journal = journal
-        self._runner = runner
-        self._pause = pause
-        self._missed = missed
-        self._timeline = Timeline(journal)
-        self._handed_over: set[UUID] = set()
-        """Planned runs that the runner has and that have not begun."""
+        self._runner = stages.runner
+        self._pause = stages.pause
+        self._turns = stages.turns
+        self._missed = stages.missed
+        self._spread = spread
+        self._timeline = Timeline(journal, clock)
+        self._plans = Plans(journal, clock)
         self._started = False
         self._cause = Reason.AGENT_DOWN
         self._jumped = False
+        self._offline_at: datetime | None = None
+        self._blocked = False
+        """Whether something due waits for `turns` to open."""
         self._kicked = asyncio.Event()
 
     def kick(self) -> None:
-        """Look again at once: a retry may have been planned, a pause may be over."""
+        """Look again at once: a pause may be over."""
         self._kicked.set()
 
     def on_jump(self, ahead_s: float) -> None:
@@ -70,6 +78,26 @@ class Scheduler:
             self._cause = Reason.ASLEEP
         else:
             self._timeline.say_waiting(self._clock.now())
+        self.kick()
+
+    def learn(self, retry: PlannedRun) -> None:
+        """A retry was planned: it is in the journal."""
+        self._plans.learn(retry)
+        self.kick()
+
+    def take_back(self, run: Run) -> None:
+        """The runner could not begin this run and has it no more. It may have been won: its id goes on with it."""
+        assert run.scheduled_for is not None  # noqa: S101 - only slots of shared jobs are handed back
+        late = run.trigger is Trigger.CATCH_UP
+        plan = PlannedRun(
+            run_id=run.id,
+            job_id=run.job.id,
+            trigger=run.trigger,
+            scheduled_for=run.scheduled_for,
+            due_at=run.scheduled_for if late else self._spread.due_at(run.job, run.scheduled_for),
+            cause=run.cause,
+        )
+        self._plans.take_back(plan)
         self.kick()
 
     async def run(self) -> None:
@@ -83,43 +111,51 @@ class Scheduler:
             return await self._turn()
         except StateError as err:
             why = str(err)
+        self._plans.doubt()
         log.error("the schedule waits: its journal cannot be used; is the disk full?", error=why)
         return LONGEST_SLEEP_S
 
     async def _turn(self) -> float:
         """Decide and hand over everything that is due; return the seconds until there is more."""
         moment = self._look_at_the_clock()
+        revision = self._timeline.revision
         await self._timeline.take_over(self._jobs, moment.now)
-        held = await self._held()
-        decision = await self._decide(held, moment)
+        reread = await self._plans.refresh()
+        decision = await self._decide(moment, everything=reread or revision != self._timeline.revision)
         if not decision.empty:
             await self._commit(decision)
-            held = await self._held()
-        left = [run for run in sorted(held, key=self._after_those_on_time) if not self._hand_over(run, moment)]
+        self._hand_over_due(moment)
         if not self._started:
             self._hand_over_startup(moment)
         self._started = True
         if not self._jumped:  # else meanwhile: the next turn decides by it
             self._cause = Reason.BUSY
-        return self._seconds_left(left)
+        await self._timeline.look_ahead()
+        return self._seconds_left()
 
     def _look_at_the_clock(self) -> Moment:
         self._jumps.look()
         self._jumped = False
-        return Moment(now=self._clock.now(), cause=self._cause, paused=self._pause.paused("schedule"))
-
-    async def _held(self) -> Sequence[PlannedRun]:
-        """Planned runs that were not handed over."""
-        planned = await self._journal.planned()
-        self._handed_over &= {run.run_id for run in planned}
-        return [run for run in planned if run.run_id not in self._handed_over]
+        now, offline = self._clock.now(), not self._turns.open
+        if offline:
+            self._offline_at = now
+        return Moment(
+            now=now,
+            cause=self._cause,
+            paused=self._pause.paused("schedule"),
+            offline=offline,
+            offline_at=self._offline_at,
+            spread=self._spread,
+        )
 
     # ── deciding ────────────────────────────────────────────────────────────
 
-    async def _decide(self, held: Sequence[PlannedRun], moment: Moment) -> Decision:
+    async def _decide(self, moment: Moment, *, everything: bool) -> Decision:
+        """`everything`: weigh also the plans whose instant is still to come, for their job may be another one."""
         decision = Decision(cursors=dict(self._timeline.unsaved))
+        job_ids = dict.fromkeys(self._timeline.due(moment.now))
         first_attempts: dict[str, list[PlannedRun]] = {}
-        for run in held:
+        for run in self._plans.held:
             job = self._timeline.jobs.get(run.job_id)
             if job is None or (run.trigger is Trigger.STARTUP and not self._started):
                 decision.dropped.append(run)  # its job is gone, or this start has its own run
@@ -127,14 +163,16 @@ class Scheduler:
                 decision.add(decide_retry(job, run, moment))
             else:
                 first_attempts.setdefault(run.job_id, []).append(run)
-        for job_id in {**dict.fromkeys(self._timeline.due(moment.now)), **first_attempts}:
+                if everything or run.due_at <= moment.now:
+                    job_ids[run.job_id] = None
+        for job_id in job_ids:
             slots = self._timeline.slots(job_id, moment.now)
             decision.add(self._decide_job(self._timeline.jobs[job_id], slots, first_attempts.get(job_id, ()), moment))
             if len(slots) > 1:
                 await self._clock.sleep(0)  # a thousand slots of a job take a while: others go on
         if moment.paused and not self._started:
-            why = Reason.PAUSED
-            decision.reports += [missed(job, None, why, Trigger.STARTUP) for job in self._startup_jobs()]
+            decision.reports += [missed(job, None, Reason.PAUSED) for job in self._startup_jobs()]
+        decision.released = [report for report in decision.released if report.run_id in self._plans.asked]
         return decision
 
     def _decide_job(self, job: Job, slots: Sequence[datetime], held: Sequence[PlannedRun], moment: Moment) -> Decision:
@@ -153,30 +191,35 @@ class Scheduler:
         return decision
 
     async def _commit(self, decision: Decision) -> None:
-        await self._journal.decide(
+        left_out = await self._journal.decide(
             cursors=decision.cursors,
             planned=decision.planned,
             reports=decision.reports,
             dropped=[run.run_id for run in decision.dropped],
+            released=decision.released,
         )
+        self._plans.drop(decision.dropped)
+        self._plans.add(run for run in decision.planned if run.run_id not in left_out)
         self._timeline.advance(decision.cursors)
         self._missed(sum(each.status is RunStatus.MISSED and each.reason != Reason.PAUSED for each in decision.reports))
 
     # ── handing over ────────────────────────────────────────────────────────
 
+    def _hand_over_due(self, moment: Moment) -> None:
+        due = [run for run in self._plans.held if run.due_at <= moment.now]
+        self._blocked = False
+        for run in sorted(due, key=lambda run: (self._after_those_on_time(run), run.due_at)):
+            job = self._timeline.jobs.get(run.job_id)
+            if job is None or moment.held(job, run):
+                self._blocked |= moment.offline
+            else:
+                self._plans.hand_over(run)
+                self._submit(job, run)
+
     def _after_those_on_time(self, run: PlannedRun) -> bool:
         """Runs go by their instant, but under `overlap: skip` a slot on time goes first, or its catch-ups skip it."""
         job = self._timeline.jobs.get(run.job_id)
         return not (job and job.overlap is Overlap.SKIP and run.trigger is Trigger.SCHEDULE)
-
-    def _hand_over(self, run: PlannedRun, moment: Moment) -> bool:
-        """Submit a planned run that is due; False when it has to wait."""
-        job = self._timeline.jobs.get(run.job_id)
-        if job is None or moment.paused or run.due_at > moment.now:
-            return False
-        self._handed_over.add(run.run_id)
-        self._submit(job, run)
-        return True
 
     def _hand_over_startup(self, moment: Moment) -> None:
         """Once per start of the process. Not planned: after a crash the next start has its own."""
@@ -203,16 +246,16 @@ class Scheduler:
 
     # ── waiting ─────────────────────────────────────────────────────────────
 
-    def _seconds_left(self, left: Sequence[PlannedRun]) -> float:
+    def _seconds_left(self) -> float:
         now = self._clock.now()
-        instants = [run.due_at for run in left if run.due_at > now]
+        instants = [run.due_at for run in self._plans.held if run.due_at > now]
         if (slot := self._timeline.first_due()) is not None:
             instants.append(slot)
         seconds = (min(instants) - now).total_seconds() if instants else LONGEST_SLEEP_S
         return min(max(seconds, 0.0), LONGEST_SLEEP_S)
 
     async def _wait(self, seconds: float) -> None:
-        """Until then, a kick, or another configuration."""
+        """Until then, a kick, another configuration, or until the others can be asked."""
         waits: list[asyncio.Task[Any]] = [
             asyncio.create_task(self._clock.sleep(seconds), name="next slot"),
             asyncio.create_task(self._kicked.wait(), name="kick"),
@@ -220,6 +263,8 @@ class Scheduler:
         if self._timeline.revision is not None:
             changed = self._jobs.wait_changed(self._timeline.revision)
             waits.append(asyncio.create_task(changed, name="another configuration"))
+        if self._blocked:
+            waits.append(asyncio.create_task(self._turns.wait_open(), name="whose turn it is"))
         try:
             done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             for wait in done:

@@ -108,7 +108,8 @@ as $$
 $$;
 
 -- Who runs this slot of a shared job: the first to insert its `running` row. No leader: the unique index decides.
--- Asking again with the same `p_run_id` has won again; a slot that was only `missed` is taken over, its cause kept.
+-- Asking again with the same `p_run_id` has won again, as long as nobody has closed that row. A slot that was only
+-- `missed` is taken over, its cause kept, and so is one that another agent passed over (`skipped`).
 -- A slot whose row retention may have removed is nobody's: it was run.
 create or replace function public.cron_claim_slot(
   p_project text, p_agent text, p_epoch integer, p_job_id text, p_scheduled_for timestamptz, p_run_id uuid
@@ -145,8 +146,8 @@ begin
   end if;
   delete from public.cron_runs r
   where r.project_id = p_project and r.job_id = p_job_id and r.scheduled_for = p_scheduled_for and r.attempt = 1
-    and r.status = 'missed' and r.id <> p_run_id
-  returning r.reason into v_cause;
+    and r.status in ('missed', 'skipped') and r.id <> p_run_id
+  returning case when r.status = 'missed' then r.reason end into v_cause;
   insert into public.cron_runs (id, project_id, job_id, agent_id, trigger, scheduled_for, attempt, status, reason, started_at)
   values (
     p_run_id, p_project, p_job_id, p_agent, case when v_cause is null then 'schedule' else 'catch_up' end, p_scheduled_for, 1,
@@ -156,7 +157,7 @@ begin
   select r.* into v_row from public.cron_runs r
   where r.project_id = p_project and r.job_id = p_job_id and r.scheduled_for = p_scheduled_for and r.attempt = 1;
   return jsonb_build_object(
-    'won', coalesce(v_row.id = p_run_id, false), 'agent_id', v_row.agent_id, 'server_time', clock_timestamp()
+    'won', coalesce(v_row.id = p_run_id and v_row.status = 'running', false), 'agent_id', v_row.agent_id, 'server_time', clock_timestamp()
   );
 end
 $$;

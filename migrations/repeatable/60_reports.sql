@@ -92,7 +92,8 @@ $$;
 
 -- Whether a report may be written, given the row of its id and the row of its slot: null, or why not.
 -- Rules: a run id belongs to one project, agent, job and attempt for ever; no way back from a final state, except from
--- `lost`, which only says that nobody knew; `missed` and `skipped` never replace a run.
+-- `lost`, which only says that nobody knew; `missed` and `skipped` never replace a run, unless it is the slot of a shared
+-- job that this agent has won and hands back, having begun nothing.
 create or replace function public.cron_judge_report(p_run public.cron_runs, p_old public.cron_runs, p_slot public.cron_runs)
 returns text
 language sql immutable
@@ -104,7 +105,8 @@ as $$
     when p_old.status <> 'running' and p_run.status in ('running', p_old.status) then 'duplicate'
     when p_old.status = 'running' and p_run.status = 'running' then 'duplicate'
     when p_old.status not in ('running', 'lost') then 'final'
-    when p_old.id is not null and p_run.status in ('missed', 'skipped') then 'final'
+    when p_old.id is not null and p_run.status in ('missed', 'skipped')
+      and not (p_old.status = 'running' and p_old.request_id is null and p_old.scheduled_for is not null and p_old.attempt = 1) then 'final'
     when p_old.id is null and p_slot.id is not null
       and (p_slot.status not in ('missed', 'skipped') or p_run.status in ('missed', 'skipped')) then 'slot_taken'
   end
@@ -148,7 +150,7 @@ begin
   end if;
   delete from public.cron_runs r where r.id = v_slot.id;
   v_run.reason := coalesce(v_run.reason, v_slot.reason, case when v_old.status <> 'lost' then v_old.reason end);
-  v_run.started_at := coalesce(v_run.started_at, v_old.started_at);
+  v_run.started_at := coalesce(v_run.started_at, case when v_run.status not in ('missed', 'skipped') then v_old.started_at end);
   v_run.scheduled_for := coalesce(v_old.scheduled_for, v_run.scheduled_for);
   v_run.created_at := coalesce(v_old.created_at, clock_timestamp());
   insert into public.cron_runs as r select v_run.*

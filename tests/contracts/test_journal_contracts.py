@@ -71,20 +71,20 @@ def slots(request: pytest.FixtureRequest) -> SlotJournal:
 
 
 async def test_a_job_never_seen_has_no_cursor(slots) -> None:
-    assert await slots.cursor("a") is None
+    assert await slots.cursors() == {}
 
 
 async def test_a_cursor_only_moves_forward(slots) -> None:
     await slots.decide(cursors={"a": SLOT + HOUR})
     await slots.decide(cursors={"a": SLOT})
-    assert await slots.cursor("a") == SLOT + HOUR
+    assert await slots.cursors() == {"a": SLOT + HOUR}
 
 
 async def test_planned_runs_come_by_their_instant_until_they_are_dropped(slots) -> None:
     late, soon = a_plan(due_at=SLOT + HOUR, scheduled_for=SLOT + HOUR), a_plan()
     await slots.decide(cursors={}, planned=[late, soon])
     assert list(await slots.planned()) == [soon, late]
-    await slots.drop([soon.run_id])
+    await slots.decide(cursors={}, dropped=[soon.run_id])
     assert list(await slots.planned()) == [late]
 
 

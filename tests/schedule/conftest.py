@@ -10,10 +10,11 @@ import pytest
 
 from agent.model import Job, Run, RunStatus, Schedule, ScheduleKind
 from agent.report.wake import WakeWatch
-from agent.schedule.scheduler import Scheduler
+from agent.schedule.jitter import Spread
+from agent.schedule.scheduler import Scheduler, Stages
 from tests.support.clock import VirtualClock, settle
 from tests.support.fake_slots import BeginningRunner, FakeSlots, Killed
-from tests.support.fake_stages import FakeJobs, FakePause, a_job
+from tests.support.fake_stages import FakeJobs, FakePause, FakeTurns, a_job
 
 NOON = datetime(2026, 3, 18, 12, tzinfo=UTC)
 
@@ -30,6 +31,7 @@ class World:
         self.journal = FakeSlots()
         self.runner = BeginningRunner(journal=self.journal)
         self.pause = FakePause()
+        self.turns = FakeTurns()
         self.jobs = FakeJobs()
         self.task: asyncio.Task[None] | None = None
 
@@ -40,11 +42,10 @@ class World:
         watch = WakeWatch(self.clock, self.on_jump, lambda _: None)
         self.scheduler = Scheduler(
             clock=self.clock,
-            jumps=watch,
             jobs=self.jobs,
             journal=self.journal,
-            runner=self.runner,
-            pause=self.pause,
+            stages=Stages(jumps=watch, runner=self.runner, pause=self.pause, turns=self.turns),
+            spread=Spread(project="home", agent_id="mini"),
         )
         self.task = asyncio.create_task(self.scheduler.run())
         await settle()

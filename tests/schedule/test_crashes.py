@@ -161,7 +161,7 @@ async def test_whatever_happens_every_slot_is_decided_exactly_once(events, expr)
         loop.LONGEST_SLEEP_S = loop_sleep
         if world.task:
             await world.kill()
-    expected = slots_of(expr, world.journal.cursors["a"])
+    expected = slots_of(expr, world.journal.saved["a"])
     assert [slot for _, slot, _ in sorted(world.journal.history)] == expected
     assert set(world.journal.history.values()) <= {RunStatus.RUNNING}
     assert world.journal.plans == {}

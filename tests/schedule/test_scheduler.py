@@ -37,7 +37,7 @@ async def test_every_slot_is_planned_before_it_is_handed_over_and_is_gone_once_b
     world.journal.begin(run)
     await world.advance(minutes=5)
     assert world.runner.runs == [run]
-    assert world.journal.cursors["a"] == NOON + timedelta(minutes=30)
+    assert world.journal.saved["a"] == NOON + timedelta(minutes=30)
 
 
 async def test_a_run_that_waits_for_its_turn_is_handed_over_once(world, job):
@@ -52,7 +52,7 @@ async def test_a_job_first_seen_owes_nothing_of_the_past(world, job):
     await world.advance(seconds=50)
     assert world.ran() == []
     assert world.missed() == []
-    assert world.journal.cursors["a"] == NOON
+    assert world.journal.saved["a"] == NOON
 
 
 async def test_many_jobs_in_the_same_second_are_one_commit(world, job):
@@ -189,7 +189,7 @@ async def test_the_newest_thousand_slots_are_looked_at(world, job):
     await world.start()
     assert len(world.journal.reports) == 999
     assert len(world.runner.runs) == 1000
-    assert world.journal.cursors["a"] == NOON + timedelta(days=3)
+    assert world.journal.saved["a"] == NOON + timedelta(days=3)
 
 
 # ── clocks ──────────────────────────────────────────────────────────────────
@@ -298,7 +298,7 @@ async def test_another_schedule_counts_from_the_moment_of_the_edit(world, job):
     await world.advance(minutes=30)
     world.jobs.reload(job("0,45 * * * *"))
     await settle()
-    assert world.journal.cursors["a"] == NOON + timedelta(minutes=30)
+    assert world.journal.saved["a"] == NOON + timedelta(minutes=30)
     await world.advance(minutes=15)
     assert world.ran() == ["schedule 12:45"]
     assert world.missed() == []
@@ -359,7 +359,7 @@ def retry(**values) -> PlannedRun:
 
 async def plan(world, run) -> None:
     await world.journal.decide(cursors={}, planned=[run])
-    world.scheduler.kick()
+    world.scheduler.learn(run)
 
 
 async def test_a_planned_retry_runs_when_it_is_due(world, job):

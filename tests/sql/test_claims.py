@@ -218,6 +218,44 @@ def test_eight_agents_race_for_one_slot_and_one_wins(stage: Stage) -> None:
     assert [row["agent_id"] for row in stage.owner.sql("select agent_id from cron_runs")] == won
 
 
+def test_a_slot_that_one_agent_passed_over_is_anothers_to_run(stage: Stage) -> None:
+    busy = stage.agent("busy").ready("backup", placement="any")
+    idle = stage.agent("idle").ready("backup", placement="any")
+    busy.report(a_report(status="skipped", reason="overlap", scheduled_for=SLOT, started_at=None, finished_at=None))
+
+    assert claim_slot(idle)
+    (row,) = stage.owner.sql("select agent_id, status, reason, trigger from cron_runs")
+    assert row == {"agent_id": "idle", "status": "running", "reason": None, "trigger": "schedule"}
+
+
+@pytest.mark.parametrize(("status", "reason"), [("missed", "offline"), ("skipped", "rejected")])
+def test_a_slot_that_was_won_and_never_began_is_handed_back(stage: Stage, status: str, reason: str) -> None:
+    agent = stage.agent("one").ready("backup", placement="any")
+    other = stage.agent("two").ready("backup", placement="any")
+    run_id = str(uuid4())
+    assert claim_slot(agent, run_id)
+
+    given_up = a_report(
+        run_id=run_id, status=status, reason=reason, scheduled_for=SLOT, started_at=None, finished_at=None
+    )
+    assert agent.report(given_up) == [("accepted", None)]
+    assert agent.report(given_up) == [("duplicate", None)]
+    run = stage.run(run_id)
+    assert run
+    assert (run["status"], run["reason"], run["started_at"]) == (status, reason, None)
+    assert not claim_slot(agent, run_id)  # a call that was under way for long wins nothing any more
+    assert claim_slot(other)
+
+
+def test_a_won_slot_that_was_closed_as_lost_is_not_won_again(stage: Stage) -> None:
+    agent = stage.agent().ready("backup", placement="any")
+    run_id = str(uuid4())
+    assert claim_slot(agent, run_id)
+    stage.owner.sql("update cron_runs set status = 'lost'")
+
+    assert not claim_slot(agent, run_id)
+
+
 def test_a_missed_slot_is_taken_over_and_its_cause_is_kept(stage: Stage) -> None:
     asleep = stage.agent("asleep").ready("backup", placement="any")
     awake = stage.agent("awake").ready("backup", placement="any")

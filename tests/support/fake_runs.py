@@ -56,6 +56,12 @@ class FakeJournal:
         if retry:
             self.planned[retry.run_id] = retry
 
+    async def drop(self, run_ids: Sequence[UUID]) -> None:
+        if self.full:
+            raise StateError("disk full", hint="free some space")
+        for run_id in run_ids:
+            self.planned.pop(run_id, None)
+
     async def begun(self, request_id: UUID, claims: int) -> bool:
         return any(each.request_id == request_id and each.claims == claims for each in self.reports)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -21,19 +21,21 @@ class Killed(Exception):
 class FakeSlots:
     """`SlotJournal`; what it holds survives a scheduler, as the file would."""
 
-    cursors: dict[str, datetime] = field(default_factory=dict)
+    saved: dict[str, datetime] = field(default_factory=dict)
+    """Cursors."""
     plans: dict[UUID, PlannedRun] = field(default_factory=dict)
     history: dict[Slot, RunStatus] = field(default_factory=dict)
     reports: list[Report] = field(default_factory=list)
+    released: list[Report] = field(default_factory=list)
     commits: int = 0
     full: bool = False
     """Like a disk that failed: every call does, and nothing is changed."""
     kill_at: str | None = None
     """`decide`: before the commit; `decided`: after it."""
 
-    async def cursor(self, job_id: str) -> datetime | None:
+    async def cursors(self) -> Mapping[str, datetime]:
         self._fail()
-        return self.cursors.get(job_id)
+        return dict(self.saved)
 
     async def decide(
         self,
@@ -42,28 +44,31 @@ class FakeSlots:
         planned: Sequence[PlannedRun] = (),
         reports: Sequence[Report] = (),
         dropped: Sequence[UUID] = (),
-    ) -> None:
+        released: Sequence[Report] = (),
+    ) -> Collection[UUID]:
         self._kill("decide")
         self._fail()
-        await self.drop(dropped)
+        for run_id in dropped:
+            self.plans.pop(run_id, None)
         for job_id, at in cursors.items():
-            self.cursors[job_id] = max(at, self.cursors.get(job_id, at))
+            self.saved[job_id] = max(at, self.saved.get(job_id, at))
         for report in reports:
             if _slot(report) not in self.history:
                 self._record(report)
+        self.released += released
+        left_out = set()
         for run in planned:
             taken = {_slot(each) for each in self.plans.values()}
             if _slot(run) not in taken and self.history.get(_slot(run)) in (None, RunStatus.MISSED):
                 self.plans[run.run_id] = run
+            else:
+                left_out.add(run.run_id)
         self.commits += 1
         self._kill("decided")
+        return left_out
 
     async def planned(self) -> Sequence[PlannedRun]:
         return sorted(self.plans.values(), key=lambda run: run.due_at)
-
-    async def drop(self, run_ids: Sequence[UUID]) -> None:
-        for run_id in run_ids:
-            self.plans.pop(run_id, None)
 
     def begin(self, run: Run) -> None:
         """What the executor's start record does."""

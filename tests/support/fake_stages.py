@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from agent.model import Command, Job, Run, RunningRun, WakeKind, WakeUp
+from agent.model import Command, Job, Run, RunningRun, Turn, WakeKind, WakeUp
 
 
 def a_job(job_id: str = "a", **values) -> Job:
@@ -116,3 +116,34 @@ class FakePause:
 
     def paused(self, what: str) -> bool:
         return what in self.what
+
+
+class FakeTurns:
+    """`agent.ports.Turns`: every slot that is asked for is ours while it is open, unless `taken` says otherwise."""
+
+    def __init__(self) -> None:
+        self.asked: list[Run] = []
+        self.taken = False
+        self._open = asyncio.Event()
+        self._open.set()
+
+    @property
+    def open(self) -> bool:
+        return self._open.is_set()
+
+    def shut(self) -> None:
+        """Supabase is cut off."""
+        self._open.clear()
+
+    def reopen(self) -> None:
+        """And back."""
+        self._open.set()
+
+    async def wait_open(self) -> None:
+        await self._open.wait()
+
+    async def ask(self, run: Run) -> Turn:
+        self.asked.append(run)
+        if not self.open:
+            return Turn.UNKNOWN
+        return Turn.TAKEN if self.taken else Turn.OURS

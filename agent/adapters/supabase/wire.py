@@ -163,7 +163,7 @@ def slot_winner(body: Body) -> str | None:
     """Of a claimed slot: None where we won it, else who has it."""
     if not isinstance(body["won"], bool):
         raise TypeError("`won` is no boolean")
-    return None if body["won"] else str(body["agent_id"])
+    return None if body["won"] else str(body["agent_id"] or "nobody any more")
 
 
 def claimed(body: Body) -> Claimed:

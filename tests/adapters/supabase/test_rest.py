@@ -311,6 +311,19 @@ async def test_a_claim_whose_answer_was_lost_is_asked_again_with_the_same_number
     assert [call.body["p_seq"] for call in fake.calls if "claim" in call.path] == [41, 41]
 
 
+async def test_a_slot_is_ours_or_somebodys(rest, fake):
+    at, run_id = datetime(2026, 3, 1, 3, tzinfo=UTC), UUID(int=9)
+    fake.rpcs["cron_claim_slot"] = lambda _: {"won": True, "agent_id": "me", "server_time": NOW}
+    assert await rest.claim_slot("a", at, run_id) is None
+    said = {"p_job_id": "a", "p_scheduled_for": "2026-03-01T03:00:00+00:00", "p_run_id": str(run_id)}
+    assert fake.calls[-1].body == {**WHO, "p_epoch": 0, **said}
+    fake.rpcs["cron_claim_slot"] = lambda _: {"won": False, "agent_id": "other", "server_time": NOW}
+    assert await rest.claim_slot("a", at, run_id) == "other"
+    fake.rpcs["cron_claim_slot"] = lambda _: {"won": "perhaps", "agent_id": "other"}
+    with pytest.raises(SchemaMissing, match="won"):
+        await rest.claim_slot("a", at, run_id)
+
+
 async def test_slow_answers_end_in_time(make_session, target, fake, monkeypatch):
     monkeypatch.setattr(transport, "TIMEOUT_S", 0.2)
     session = make_session(target)
