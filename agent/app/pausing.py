@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.adapters.clock import SystemClock
 from agent.adapters.files import StateDir
-from agent.adapters.sqlite import read_notes
+from agent.adapters.sqlite.glance import glance
 from agent.app.people import as_person
 from agent.config.config import Config
 from agent.errors import Refused
@@ -22,7 +22,7 @@ def box_pause(state: StateDir) -> Pause | None:
 
 async def operators_pause(state: StateDir) -> Pause | None:
     """The one that the agent's last beat told of, where it is in force. Raises `StateError`."""
-    return _current(parse((await read_notes(state.database, NOTE)).get(NOTE)))
+    return _current(parse((await glance(state.database, NOTE)).notes.get(NOTE)))
 
 
 async def lift_operators(config: Config, state: StateDir, agent_id: str) -> None:

@@ -3,8 +3,7 @@
 `Journal` is the writer (the agent, and `cronmirror exec` beside it); `read_runs` only looks. It knows no Supabase.
 """
 
-from agent.adapters.sqlite.glance import read_notes
 from agent.adapters.sqlite.history import read_run, read_runs
 from agent.adapters.sqlite.journal import Journal
 
-__all__ = ["Journal", "read_notes", "read_run", "read_runs"]
+__all__ = ["Journal", "read_run", "read_runs"]

@@ -85,6 +85,18 @@ values (:run_id, :request_id, :report, :bytes, :output_bytes);
 -- Bytes of all reports, those set aside included.
 select bytes from outbox_size;
 
+-- name: outbox_waiting
+-- How much is to be sent, and which entry is the oldest.
+select count(*) as reports, coalesce(sum(bytes), 0) as bytes, min(seq) as oldest from outbox where aside is null;
+
+-- name: set_aside_entries
+-- What the server refuses for good, newest first.
+select report, aside, count(*) over () as total from outbox where aside is not null order by seq desc limit :limit;
+
+-- name: running_now
+-- What runs now, `exec` included.
+select * from runs where status = 'running' order by n;
+
 -- name: oldest_outputs
 -- Entries that still carry output, oldest first.
 select seq, report, output_bytes from outbox where output_bytes > 0 order by seq limit 100;
