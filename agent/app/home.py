@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from agent.adapters import python_call
+from agent.adapters.python_call import PROGRAM
 from agent.adapters.sdnotify import VARIABLES
 from agent.config.config import Config
 from agent.run.launch import Home
@@ -20,5 +20,5 @@ def home_of(config: Config, agent_id: str, environ: Mapping[str, str]) -> Home:
         base_env={name: value for name, value in environ.items() if name not in {*config.withheld_env, *VARIABLES}},
         workdir=str(Path.home()),
         python=sys.executable,
-        python_call=str(Path(python_call.__file__).absolute()),
+        python_call=PROGRAM,
     )

@@ -37,7 +37,7 @@ _SHELL_SIGNAL = 128
 _OUT_OF_MEMORY = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGTRAP, signal.SIGILL)
 """How programs end that are refused memory and do not expect it (SIGTRAP: node)."""
 NOT_CALLED = 78
-"""Exit code of python_call.py where it could not call the function: EX_CONFIG of sysexits.h."""
+"""Exit code of `python_call` where it could not call the function: EX_CONFIG of sysexits.h."""
 
 
 def stopped(reason: str) -> Ending:

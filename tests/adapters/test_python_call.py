@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters import python_call
 from agent.adapters.process import GroupProcesses
+from agent.adapters.python_call import PROGRAM
+from agent.adapters.python_call.call import NOT_CALLED
 from agent.model import Command, Json, PythonCall, RunLimits
 from agent.run.cancel import CancelSwitch
 from agent.run.launch import Home, process_spec
@@ -33,6 +34,9 @@ class Job:
     @classmethod
     def code(cls, number):
         return number
+
+def path():
+    return sys.path
 
 def leaves(code):
     raise SystemExit(code)
@@ -74,7 +78,7 @@ class Box:
             base_env=dict(os.environ),
             workdir=str(self.folder),
             python=sys.executable,
-            python_call=python_call.__file__,
+            python_call=PROGRAM,
         )
         spec = process_spec(run, home, "/payload.json" if payload is not None else None)
         assert not any("s3cret" in each for each in spec.argv)
@@ -95,6 +99,11 @@ async def test_a_function_of_the_workdir_is_called_and_its_answer_printed(box: B
     assert box.printed["said"] == "hello s3crethello s3cret"
     assert box.printed["sys_path"] == str(box.folder)
     assert box.printed["argv"][1:] == ["reports.daily:greet"]
+
+
+async def test_the_agents_own_files_are_not_what_a_function_imports(box: Box):
+    assert await box.call("reports.daily:path") == 0
+    assert not [each for each in box.printed if Path(each).is_relative_to(Path(PROGRAM).parent)]
 
 
 async def test_an_async_function_is_awaited_and_finds_the_payload(box: Box):
@@ -139,7 +148,7 @@ async def test_exit_codes(box: Box, entry: str, args: tuple, code: int):
     ],
 )
 async def test_a_function_that_cannot_be_called_says_what_to_do(box: Box, entry: str, args: tuple, said: str):
-    assert await box.call(entry, *args) == python_call.NOT_CALLED
+    assert await box.call(entry, *args) == NOT_CALLED
     assert said in box.heard.stderr.decode()
     assert "cronmirror: " in box.heard.stderr.decode()
 

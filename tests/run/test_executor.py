@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from agent.adapters import python_call
 from agent.adapters.process import GroupProcesses
+from agent.adapters.python_call import PROGRAM
 from agent.model import Command, HttpCall, Job, Outcome, Overlap, Reason, Report, Retry, Run, RunStatus, Trigger
 from agent.ports import HttpEnd
 from agent.run import reports
@@ -91,7 +91,7 @@ class Box:
                 base_env=base_env,
                 workdir=str(folder),
                 python=sys.executable,
-                python_call=python_call.__file__,
+                python_call=PROGRAM,
             ),
             live=lambda _: Redacting(self.screen, self.redactor),
             rng=lambda: 0.5,

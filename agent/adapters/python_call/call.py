@@ -1,4 +1,4 @@
-"""Calls one Python function, in the interpreter of a `python` job: `python python_call.py module:function < call.json`.
+"""Calls one Python function, in the interpreter of a `python` job: `python call.py module:function < call.json`.
 
 A program of its own that imports nothing of ours: it runs in other people's environments, Python 3.8 and later.
 The call is on stdin, `{"args": [], "kwargs": {}, "payload": …}`, for its arguments may be secrets and `ps` shows argv.
