@@ -52,6 +52,8 @@ class Capture(OutputSink):
     def tail(self) -> str:
         """The end of both streams in order of arrival, within `limit`; a first line says what was left out."""
         total = sum(kept.total for kept in self._streams.values())
+        if not total:
+            return ""
         text, shown = _fitting(self._interleaved, self._ordered, self._limit)
         return text if shown == total else _left_out(total - shown) + text
 
@@ -101,6 +103,8 @@ class _Stream:
 
     def text(self, redactor: Redactor) -> tuple[str, bool]:
         """Redacted text within the limit, and whether something was left out."""
+        if not self.total:
+            return "", False
         last = self.last(redactor)
         if self._whole:
             first = last

@@ -50,7 +50,8 @@ class Performer:
         except StateError as err:
             return ProcessEnd(exit_code=None, spawn_error=f"Not started, the payload could not be handed over: {err}")
         finally:
-            self._payloads.remove(run.id)
+            if payload is not None:
+                self._payloads.remove(run.id)
 
 
 def request(run: Run, call: HttpCall) -> HttpCall:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
@@ -27,17 +28,20 @@ class Redactor:
     """Knows the secrets; callable on text (`agent.ports.Redact`). Secrets can be added at any time, never removed."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._needles: set[bytes] = set()
+        self._needles: list[bytes] = []
+        """Shortest first: a short text is not searched for what cannot be in it."""
         self.longest = 0
         """Bytes of the longest form of a secret; 0 without secrets."""
         self.add(secrets)
 
     def add(self, secrets: Iterable[str]) -> None:
         """Hide these too, from now on. Values under `MIN_LENGTH` bytes are ignored."""
+        needles = set(self._needles)
         for secret in secrets:
             if len(secret.encode("utf-8", "surrogateescape")) >= MIN_LENGTH:
-                self._needles.update(_forms(secret))
-        self.longest = max(map(len, self._needles), default=0)
+                needles |= _forms(secret)
+        self._needles = sorted(needles, key=len)
+        self.longest = max(map(len, needles), default=0)
 
     def __call__(self, text: str) -> str:
         """The text with `***` for every secret."""
@@ -47,7 +51,8 @@ class Redactor:
 
     def spans(self, data: bytes | bytearray) -> list[Span]:
         """Where secrets are: sorted `(begin, end)`, overlapping ones joined."""
-        return join_spans(found for needle in self._needles for found in _find_all(data, needle))
+        possible = self._needles[: bisect_right(self._needles, len(data), key=len)]
+        return join_spans(found for needle in possible if needle in data for found in _find_all(data, needle))
 
     def unsure_from(self, data: bytes) -> int:
         """Where the first secret may begin of which only the beginning is in `data`; its end where there is none."""

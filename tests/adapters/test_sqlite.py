@@ -17,7 +17,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from agent.adapters.sqlite import Journal, read_runs
-from agent.adapters.sqlite.runs import OUTPUTS_KEPT, RUNS_KEPT
+from agent.adapters.sqlite.runs import OUTPUTS_KEPT, PRUNE_EVERY, RUNS_KEPT
 from agent.errors import StateError
 from agent.model import RunStatus, Trigger, Verdict, VerdictKind
 from tests.support.clock import VirtualClock
@@ -189,11 +189,11 @@ async def test_local_history_keeps_the_last_runs_of_each_job_and_fewer_outputs(j
     await journal.record(a_report(job_id="other"))
     going_on = a_report(status=RunStatus.RUNNING)
     await journal.record(going_on)
-    await asyncio.gather(*(journal.record(a_report(output="x")) for _ in range(RUNS_KEPT + 30)))
+    await asyncio.gather(*(journal.record(a_report(output="x")) for _ in range(RUNS_KEPT + 2 * PRUNE_EVERY)))
     runs = await read_runs(path, job_id="a", limit=1000)
-    assert len(runs) == RUNS_KEPT + 1
+    assert RUNS_KEPT < len(runs) <= RUNS_KEPT + PRUNE_EVERY + 1
     assert runs[-1].run_id == going_on.run_id
-    assert sum(run.output is not None for run in runs) == OUTPUTS_KEPT
+    assert OUTPUTS_KEPT <= sum(run.output is not None for run in runs) < OUTPUTS_KEPT + PRUNE_EVERY
     assert len(await read_runs(path, job_id="other")) == 1
 
 

@@ -7,6 +7,7 @@ writes; callers that wait together share an fsync. Bounded: old outputs and old 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,7 +21,7 @@ from agent.adapters.sqlite.rows import clean, instant
 from agent.adapters.sqlite.statements import SQL
 from agent.adapters.sqlite.writer import Writer
 from agent.errors import StateError
-from agent.model import LocalRun, OutboxEntry, PlannedRun, Report, Verdict
+from agent.model import LocalRun, OutboxEntry, PlannedRun, Report, RunStatus, Verdict
 from agent.ports import Clock
 
 log = structlog.get_logger()
@@ -39,6 +40,7 @@ class Journal:
         self._pending = asyncio.Event()
         self._writer = Writer(path, outbox.has_pending, self._tell)
         self._pruned_at = clock.monotonic()
+        self._ends: Counter[str] = Counter()
 
     @classmethod
     async def open(
@@ -66,7 +68,7 @@ class Journal:
 
         Raises `StateError` also for a run of a slot and attempt that another run already had.
         """
-        limits = self._limits()
+        limits = self._limits(report)
         self._say_given_up(await self._writer.do(lambda db: runs.record(db, report, retry, limits)))
         if self._clock.monotonic() - self._pruned_at > _PRUNE_EVERY_S:
             await self._prune()
@@ -100,7 +102,7 @@ class Journal:
         released: Sequence[Report] = (),
     ) -> Collection[UUID]:
         """One transaction; what already has a row is left out, but a `missed` slot may be planned as a catch-up."""
-        limits = self._limits()
+        limits = self._limits(*reports, *released)
         decided = runs.Decided(cursors=cursors, planned=planned, reports=reports, dropped=dropped, released=released)
         given_up, left_out = await self._writer.do(lambda db: runs.decide(db, decided, limits))
         self._say_given_up(given_up)
@@ -153,8 +155,12 @@ class Journal:
 
     # ────────────────────────────────────────────────────────────────────────
 
-    def _limits(self) -> runs.Limits:
-        return runs.Limits(outbox_bytes=self._outbox_limit, now=self._clock.now())
+    def _limits(self, *reports: Report) -> runs.Limits:
+        """With the first end of each job in this life, and every so many more, its old runs go."""
+        ended = [report.job_id for report in reports if report.status is not RunStatus.RUNNING]
+        prune = frozenset(job_id for job_id in ended if self._ends[job_id] % runs.PRUNE_EVERY == 0)
+        self._ends.update(ended)
+        return runs.Limits(outbox_bytes=self._outbox_limit, now=self._clock.now(), prune=prune)
 
     def _tell(self, has_pending: bool) -> None:  # noqa: FBT001 - called by the writer with what it saw
         if has_pending:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 
-from agent.adapters.sqlite.rows import from_text, to_text, without_output
+from agent.adapters.sqlite.rows import from_text, has_output, to_text, without_output
 from agent.adapters.sqlite.statements import SQL
 from agent.model import OutboxEntry, Report, Verdict, VerdictKind
 
@@ -25,7 +25,7 @@ def enqueue(db: sqlite3.Connection, report: Report, limit_bytes: int) -> int:
             "request_id": None if report.request_id is None else str(report.request_id),
             "report": text,
             "bytes": size,
-            "output_bytes": size - _size(to_text(without_output(report))),
+            "output_bytes": size - _size(to_text(without_output(report))) if has_output(report) else 0,
         },
     )
     return _shrink(db, limit_bytes)
@@ -76,9 +76,8 @@ def newest(db: sqlite3.Connection) -> int:
 def settle(db: sqlite3.Connection, verdicts: Mapping[int, Verdict]) -> None:
     """Drop what was answered; keep why something was rejected."""
     for seq, verdict in verdicts.items():
-        row = db.execute(SQL["entry"], {"seq": seq}).fetchone()
-        if row is not None and verdict.kind is VerdictKind.REJECTED:
-            db.execute(SQL["reject_run"], {"run_id": row["run_id"], "why": verdict.why or "rejected"})
+        if verdict.kind is VerdictKind.REJECTED:
+            db.execute(SQL["reject_run"], {"seq": seq, "why": verdict.why or "rejected"})
         db.execute(SQL["dequeue"], {"seq": seq})
 
 

@@ -131,7 +131,7 @@ delete from outbox where seq = :seq;
 
 -- name: reject_run
 -- Keeps why the server refused a report.
-update runs set rejected = :why where run_id = :run_id;
+update runs set rejected = :why where run_id = (select run_id from outbox where seq = :seq);
 
 -- name: plan
 -- A run that will be wanted, unless its slot already is.

@@ -18,8 +18,10 @@ Row = dict[str, Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-_WIRE_ONLY = ("result", "retry_in_s")
+_REPORT = tuple(each.name for each in fields(Report))
+_COLUMNS = tuple(name for name in _REPORT if name not in ("result", "retry_in_s"))
 _OUTPUT_KEYS = ("stdout_tail", "stderr_tail", "error")
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def micros(instant: datetime) -> int:
@@ -35,7 +37,9 @@ def instant(value: int) -> datetime:
 def clean(value: Json) -> Json:
     """The same JSON value with NUL and lone surrogates as U+FFFD and NaN and infinities as None."""
     if isinstance(value, str):
-        return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", value)
+        return value if value.isascii() and "\0" not in value else _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", value)
+    if value is None or isinstance(value, int):
+        return value
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
@@ -66,9 +70,8 @@ def _plain(value: Any) -> Json:
 
 def to_text(report: Report) -> str:
     """The report as JSON, absent values left out."""
-    values = ((each.name, getattr(report, each.name)) for each in fields(report))
-    kept = {name: _plain(value) for name, value in values if value is not None}
-    return json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
+    values = ((name, getattr(report, name)) for name in _REPORT)
+    return _encode({name: _plain(value) for name, value in values if value is not None})
 
 
 def from_text(text: str) -> Report:
@@ -81,6 +84,12 @@ def _same(value: Any) -> Any:
     return value
 
 
+def has_output(report: Report) -> bool:
+    """Whether `without_output` would take anything away."""
+    result = report.result or {}
+    return bool(report.output or report.error or any(result.get(key) for key in _OUTPUT_KEYS))
+
+
 def without_output(report: Report) -> Report:
     """The outcome alone: no output, no error text."""
     result = report.result and {key: None if key in _OUTPUT_KEYS else item for key, item in report.result.items()}
@@ -89,10 +98,9 @@ def without_output(report: Report) -> Report:
 
 def run_row(report: Report, recorded_at: datetime) -> Row:
     """Parameters of `insert_run` and `finish_run`."""
-    row = {
-        each.name: getattr(report, each.name) for each in fields(report) if each.name not in ("result", "retry_in_s")
-    }
-    return {name: _column(value) for name, value in row.items()} | {"recorded_at": micros(recorded_at)}
+    row = {name: _column(getattr(report, name)) for name in _COLUMNS}
+    row["recorded_at"] = micros(recorded_at)
+    return row
 
 
 def planned_row(run: PlannedRun) -> Row:

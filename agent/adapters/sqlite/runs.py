@@ -18,6 +18,8 @@ RUNS_KEPT = 200
 """Ended runs per job; the same as on the server (SCHEMA, retention)."""
 OUTPUTS_KEPT = 50
 """Runs per job whose output is kept locally."""
+PRUNE_EVERY = 32
+"""Ends of a job's runs: looking through its history at each of them costs more than all the rest of their commit."""
 
 _NOT_RUN = (RunStatus.MISSED, RunStatus.SKIPPED)
 
@@ -28,6 +30,8 @@ class Limits:
 
     outbox_bytes: int
     now: datetime
+    prune: frozenset[str] = frozenset()
+    """Jobs whose old runs may go with this one."""
 
 
 def record(db: sqlite3.Connection, report: Report, retry: PlannedRun | None, limits: Limits) -> int:
@@ -46,7 +50,7 @@ def record(db: sqlite3.Connection, report: Report, retry: PlannedRun | None, lim
     db.execute(SQL["unplan"], row)
     if retry is not None:
         db.execute(SQL["plan"], planned_row(retry))
-    if report.status is not RunStatus.RUNNING:
+    if report.job_id in limits.prune:
         db.execute(SQL["forget_outputs"], {"job_id": report.job_id, "keep": OUTPUTS_KEPT})
         db.execute(SQL["prune_job"], {"job_id": report.job_id, "keep": RUNS_KEPT})
     return 0 if report.trigger is Trigger.EXEC else outbox.enqueue(db, report, limits.outbox_bytes)
