@@ -6,11 +6,13 @@ the database's clock. Who ends last has to have written everything down.
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 from bench import children
 from bench.figures import Effort, Figures, ratio, rotate
-from bench.ground import Agent, Ground, Project, until
+from bench.ground import Agent, Ground, Project, started, until
 from bench.programs import NOOP
 from bench.rivals import procrastinate_queue, queue_table
 
@@ -18,12 +20,18 @@ COUNT, QUICK_COUNT = 5_000, 200
 CONCURRENCY = 16
 BATCHES = (1, 32)
 """Of the queue's floor: the better one counts."""
+FLEETS, QUICK_FLEETS = (1, 2, 4), (2,)
+FLEET_SHARE = 2
+"""A fleet drains one part in so many of the requests: there are three of them."""
+DUE_IN_S = 4.0
+"""After a fleet's queue is filled: Realtime has told everybody by then."""
 LIMIT_S = 600.0
 JOBS = f"limits: {{concurrency: {CONCURRENCY}}}\njobs:\n  noop: {{run: ['{NOOP[0]}'], overlap: allow}}\n"
+SHARED_JOBS = JOBS.replace("overlap: allow", "overlap: allow, placement: any")
 
 QUEUE = """
-insert into cron_run_requests (project_id, job_id, requested_by, status)
-select %s, 'noop', 'ui', 'queued' from generate_series(1, %s)
+insert into cron_run_requests (project_id, job_id, requested_by, status, run_at)
+select %s, 'noop', 'ui', 'queued', now() + make_interval(secs => %s) from generate_series(1, %s)
 """
 BEGUN = "select exists (select 1 from cron_run_requests where project_id = %s and status <> 'queued') as yes"
 LEFT = (
@@ -31,14 +39,16 @@ LEFT = (
 )
 RATE = """
 select count(*) / extract(epoch from max(completed_at) - min(picked_up_at))::float8 as per_s,
-       count(*) filter (where status = 'done') as done, sum(claims)::int as claims
+       count(*) filter (where status = 'done') as done, sum(claims)::int as claims,
+       (select min(taken) from (select count(*) as taken from cron_run_requests where project_id = %s
+                                group by result ->> 'agent_id') as each)::float8 / count(*) as smallest_share
 from cron_run_requests where project_id = %s
 """
 RUNS = "select count(*) as runs, count(distinct request_id) as requests from cron_runs where project_id = %s"
 
 
 async def measure(ground: Ground, effort: Effort) -> dict[str, Any]:
-    """`{ours, procrastinate, queue_floor, spawn_floor: {per_s…}}`, ratios, and where the processor's time went."""
+    """`{ours, procrastinate, queue_floor, spawn_floor: {per_s…}}`, ratios, and `shared` by the number of agents."""
     count = effort.choose(COUNT, QUICK_COUNT)
     rival, floor = await ground.database("bench_procrastinate"), await ground.database("bench_queue")
     measured = await rotate(
@@ -50,6 +60,9 @@ async def measure(ground: Ground, effort: Effort) -> dict[str, Any]:
         },
         effort.rotations,
     )
+    sizes = QUICK_FLEETS if effort.quick else FLEETS
+    fleets = {f"{size}_agents": partial(fleet, ground, size, max(1, count // FLEET_SHARE)) for size in sizes}
+    shared = await rotate(fleets, effort.rotations)
     rates = {name: figures["per_s"] for name, figures in measured.items()}
     return {
         "requests": count,
@@ -57,19 +70,35 @@ async def measure(ground: Ground, effort: Effort) -> dict[str, Any]:
         "ours_to_queue_floor": ratio(rates["ours"], rates["queue_floor"]),
         "ours_to_procrastinate": ratio(rates["ours"], rates["procrastinate"]),
         **measured,
+        "shared": shared,
     }
 
 
 async def ours(ground: Ground, count: int) -> Figures:
     """One agent process against the whole stack."""
     project = await ground.project()
-    return await drained(project, [await project.agent(JOBS)], count)
+    agent = await project.agent(JOBS)
+    await ground.sql(QUEUE, project.id, 0, count)
+    async with started(agent):
+        return await drained(project, [agent], count)
+
+
+async def fleet(ground: Ground, size: int, count: int) -> Figures:
+    """Several agents share the job and its queue. All of them are there before the first request is due."""
+    project = await ground.project()
+    agents = [await project.agent(SHARED_JOBS, name=f"bench-{number}") for number in range(size)]
+    async with AsyncExitStack() as stack:
+        for agent in agents:
+            await stack.enter_async_context(started(agent))
+        await project.mirrored(agents[0], 1, agents=size)
+        await ground.sql(QUEUE, project.id, DUE_IN_S, count)
+        return await drained(project, agents, count)
 
 
 async def drained(project: Project, agents: list[Agent], count: int) -> Figures:
-    """Queue, start the agents, wait for the end. `cpu_…_ms`: processor time for each request, by whose it was."""
+    """Wait for the end. `cpu_…_ms`: processor time for each request, by whose it was."""
     ground = project.ground
-    await ground.sql(QUEUE, project.id, count)
+    pids = {agent.folder.name: agent.pid for agent in agents}
 
     async def begun() -> bool:
         for agent in agents:
@@ -81,24 +110,18 @@ async def drained(project: Project, agents: list[Agent], count: int) -> Figures:
             agent.check()
         return not (await ground.sql(LEFT, project.id))[0]["yes"]
 
-    try:
-        for agent in agents:
-            await agent.start()
-        pids = {agent.folder.name: agent.pid for agent in agents}
-        await until(begun)
-        before = ground.cpu(pids)
-        await until(done, timeout_s=LIMIT_S, every_s=0.1)
-        after = ground.cpu(pids)
-        await until(lambda: _recorded(project, count))
-    finally:
-        for agent in agents:
-            await agent.stop()
-    (row,) = await ground.sql(RATE, project.id)
+    await until(begun)
+    before = ground.cpu(pids)
+    await until(done, timeout_s=LIMIT_S, every_s=0.1)
+    after = ground.cpu(pids)
+    await until(partial(_recorded, project, count))
+    (row,) = await ground.sql(RATE, project.id, project.id)
     if (row["done"], row["claims"]) != (count, count):
         raise RuntimeError(f"{count} requests, but {row['done']} done and {row['claims']} claims")
     spent = {name: (after[name] - before[name]) * 1000 / count for name in after}
     mine = sum(spent.pop(name) for name in pids)
-    return {"per_s": row["per_s"], "cpu_agent_ms": mine, **{f"cpu_{name}_ms": each for name, each in spent.items()}}
+    parts = {"cpu_agent_ms": mine, **{f"cpu_{name}_ms": each for name, each in spent.items()}}
+    return {"per_s": row["per_s"], **parts, **({"smallest_share": row["smallest_share"]} if len(agents) > 1 else {})}
 
 
 async def _recorded(project: Project, count: int) -> bool:

@@ -111,20 +111,22 @@ class Project:
         self.ground.ends.push_async_callback(agent.stop)
         return agent
 
-    async def mirrored(self, agent: Agent, jobs: int, *, realtime: bool = True, timeout_s: float = PATIENCE_S) -> None:
-        """Return once `jobs` rows are mirrored, the agent is online, and it hears Realtime."""
+    async def mirrored(
+        self, agent: Agent, jobs: int, *, realtime: bool = True, agents: int = 1, timeout_s: float = PATIENCE_S
+    ) -> None:
+        """Return once `jobs` rows are mirrored, the agents are online, and they hear Realtime."""
 
         async def ready() -> bool:
             agent.check()
             (row,) = await self.ground.sql(MIRRORED, self.id, realtime, self.id)
-            return bool(row["online"] and row["jobs"] >= jobs)
+            return bool(row["online"] >= agents and row["jobs"] >= jobs)
 
         await until(ready, timeout_s=timeout_s)
 
 
 MIRRORED = """
-select exists (select 1 from cron_agents where project_id = %s and state = 'online'
-                 and (not %s or realtime = 'connected')) as online,
+select (select count(*) from cron_agents where project_id = %s and state = 'online'
+          and (not %s or realtime = 'connected')) as online,
        (select count(*) from cron_mirror where project_id = %s) as jobs
 """
 

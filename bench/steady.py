@@ -51,7 +51,7 @@ async def measure(ground: Ground, effort: Effort) -> dict[str, Any]:
 
 async def _after_runs(project: Project, agent: Agent, total: int, before: int) -> Figures:
     """Queue what is missing to `total` runs, wait until all are done, look."""
-    await project.ground.sql(QUEUE, project.id, total - before)
+    await project.ground.sql(QUEUE, project.id, 0, total - before)
 
     async def done() -> bool:
         agent.check()
