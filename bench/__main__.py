@@ -1,6 +1,7 @@
-"""`python -m bench [MEASURE…] [--quick | --full] [--count N]`: measure, print, keep the figures in bench/results.json.
+"""Measure, print, keep the figures in bench/results.json, make the tables of docs/benchmarks.md anew.
 
-Without names everything is measured. `--quick` shows that the programs work; its figures mean nothing and are not kept.
+`python -m bench [MEASURE…] [--quick | --full] [--count N] [--docs]`. Without names everything is measured (`steady`
+only with `--full`). `--quick` shows that the programs work: its figures mean nothing and are not kept.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.app.logs import configure
-from bench import cancel, drain, idle, mirror, pickup, retention, scheduler, start, steady
+from bench import cancel, docs, drain, idle, mirror, pickup, retention, scheduler, start, steady
 from bench.figures import Effort
 from bench.ground import Ground
 
@@ -48,6 +49,9 @@ ONLY_FULL = ("steady", "retention")
 def main() -> int:
     """Measure what was named, everything when nothing was. The exit code."""
     wishes = _arguments()
+    if wishes.docs:
+        docs.write()
+        return 0
     configure(level="error", style="console")
     effort = Effort(quick=wishes.quick, full=wishes.full, count=wishes.count)
     for name in wishes.measures or [each for each in MEASURES if wishes.full or each not in ONLY_FULL]:
@@ -63,6 +67,7 @@ def main() -> int:
         print(json.dumps(measured, indent=2), flush=True)
         if not effort.quick and effort.count is None:
             keep(name, measured)
+            docs.write()
     return 0
 
 
@@ -71,6 +76,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("measures", nargs="*", metavar="MEASURE", help=f"one of {', '.join(MEASURES)}")
     parser.add_argument("--quick", action="store_true", help="small numbers, one rotation; not kept")
     parser.add_argument("--full", action="store_true", help="what takes long, too")
+    parser.add_argument("--docs", action="store_true", help="only make the tables of docs/benchmarks.md anew")
     parser.add_argument("--count", type=int, help="how many requests or jobs; not kept")
     wishes = parser.parse_args()
     if unknown := [name for name in wishes.measures if name not in MEASURES]:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from bench import children
-from bench.figures import Effort, Figures, ratio, rotate
+from bench.figures import Effort, Figures, goal, ratio, rotate
 from bench.ground import Agent, Ground, Project, started, until
 from bench.programs import NOOP
 from bench.rivals import procrastinate_queue, queue_table
@@ -20,6 +20,9 @@ COUNT, QUICK_COUNT = 5_000, 200
 CONCURRENCY = 16
 BATCHES = (1, 32)
 """Of the queue's floor: the better one counts."""
+GOAL_OF_FLOOR, GOAL_OF_RIVAL = 0.6, 1.5
+GOAL_OF_ONE = 0.95
+"""More agents must not be slower than one; less than this is no noise."""
 FLEETS, QUICK_FLEETS = (1, 2, 4), (2,)
 FLEET_SHARE = 2
 """A fleet drains one part in so many of the requests: there are three of them."""
@@ -50,7 +53,7 @@ RUNS = "select count(*) as runs, count(distinct request_id) as requests from cro
 async def measure(ground: Ground, effort: Effort) -> dict[str, Any]:
     """`{ours, procrastinate, queue_floor, spawn_floor: {per_s…}}`, ratios, and `shared` by the number of agents."""
     count = effort.choose(COUNT, QUICK_COUNT)
-    rival, floor = await ground.database("bench_procrastinate"), await ground.database("bench_queue")
+    rival, floor = await ground.database("drain_procrastinate"), await ground.database("drain_queue")
     measured = await rotate(
         {
             "ours": lambda: ours(ground, count),
@@ -58,17 +61,25 @@ async def measure(ground: Ground, effort: Effort) -> dict[str, Any]:
             "queue_floor": lambda: queue(floor, count),
             "spawn_floor": lambda: spawn(count),
         },
-        effort.rotations,
+        effort,
     )
     sizes = QUICK_FLEETS if effort.quick else FLEETS
     fleets = {f"{size}_agents": partial(fleet, ground, size, max(1, count // FLEET_SHARE)) for size in sizes}
-    shared = await rotate(fleets, effort.rotations)
+    shared = await rotate(fleets, effort)
     rates = {name: figures["per_s"] for name, figures in measured.items()}
+    to_floor, to_rival = (ratio(rates["ours"], rates[name]) for name in ("spawn_floor", "procrastinate"))
+    alone, *more = [figures["per_s"] for figures in shared.values()]
     return {
+        "goals": [
+            goal("ours to the floor of spawning", to_floor, at_least=GOAL_OF_FLOOR),
+            goal("ours to Procrastinate", to_rival, at_least=GOAL_OF_RIVAL),
+            *(
+                goal(f"{size} agents to one", ratio(rate, alone), at_least=GOAL_OF_ONE)
+                for size, rate in zip(sizes[1:], more, strict=True)
+            ),
+        ],
         "requests": count,
-        "ours_to_spawn_floor": ratio(rates["ours"], rates["spawn_floor"]),
         "ours_to_queue_floor": ratio(rates["ours"], rates["queue_floor"]),
-        "ours_to_procrastinate": ratio(rates["ours"], rates["procrastinate"]),
         **measured,
         "shared": shared,
     }

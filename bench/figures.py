@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 Figures = dict[str, float]
 Contender = Callable[[], Awaitable[Figures]]
@@ -28,15 +30,27 @@ class Effort:
         return self.count or (quick if self.quick else usual)
 
 
-async def rotate(contenders: Mapping[str, Contender], rotations: int) -> dict[str, Figures]:
-    """A B C A B C …: what slows the machine down for a while slows all of them. Medians, with their ranges."""
+async def rotate(contenders: Mapping[str, Contender], effort: Effort) -> dict[str, Figures]:
+    """A B C A B C …: what slows the machine down for a while slows all of them. Medians, with their ranges.
+
+    All at once when it only has to be quick: then the figures mean nothing.
+    """
     turns: dict[str, list[Figures]] = {name: [] for name in contenders}
-    for turn in range(rotations):
-        for name, contender in contenders.items():
-            figures = await contender()
-            turns[name].append(figures)
-            said = ", ".join(f"{key} {value:.4g}" for key, value in figures.items())
-            print(f"   {turn + 1}/{rotations} {name}: {said}", flush=True)
+
+    async def take_turn(turn: int, name: str) -> None:
+        figures = await contenders[name]()
+        turns[name].append(figures)
+        said = ", ".join(f"{key} {value:.4g}" for key, value in figures.items())
+        print(f"   {turn}/{effort.rotations} {name}: {said}", flush=True)
+
+    if effort.quick:
+        async with asyncio.TaskGroup() as tasks:
+            for name in contenders:
+                tasks.create_task(take_turn(1, name))
+    else:
+        for turn in range(1, effort.rotations + 1):
+            for name in contenders:
+                await take_turn(turn, name)
     return {name: spread(each) for name, each in turns.items()}
 
 
@@ -56,6 +70,15 @@ def percentiles(values: list[float], *wanted: int) -> Figures:
     """`{"p50_ms": …}` of values in milliseconds."""
     cuts = statistics.quantiles(values, n=100, method="inclusive")
     return {f"p{each}_ms": round(cuts[each - 1], 3) for each in wanted}
+
+
+def goal(what: str, measured: float, *, at_most: float | None = None, at_least: float | None = None) -> dict[str, Any]:
+    """`{"what", "goal", "measured", "met"}`; one of the two bounds is given."""
+    bound = at_most if at_least is None else at_least
+    assert bound is not None
+    said = f"{'≤' if at_least is None else '≥'} {bound:.4g}"
+    met = measured <= bound if at_least is None else measured >= bound
+    return {"what": what, "goal": said, "measured": measured, "met": met}
 
 
 def ratio(one: float, other: float) -> float:

@@ -142,6 +142,7 @@ class Ground:
         self.dsn = ""
         """A superuser's, of the database that has our tables."""
         self._stack: Process
+        self._asking = asyncio.Lock()
         self._postgres = 0
         self._session: psycopg.AsyncConnection[Row]
 
@@ -186,9 +187,10 @@ class Ground:
     async def person(self, project_id: str, role: str) -> Person:
         """A new user with this role."""
         email, password = f"{role}-{uuid4().hex[:8]}@example.com", secrets.token_hex(12)
-        assert self._stack.stdin is not None
-        self._stack.stdin.write(children.line({"email": email, "password": password}))
-        user = (await children.answer(self._stack))["id"]
+        async with self._asking:
+            assert self._stack.stdin is not None
+            self._stack.stdin.write(children.line({"email": email, "password": password}))
+            user = (await children.answer(self._stack))["id"]
         await self.sql(
             "insert into cron_project_members (project_id, user_id, role) values (%s, %s, %s)", project_id, user, role
         )

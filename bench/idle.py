@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -18,7 +17,7 @@ import httpx
 import psutil
 from websockets.asyncio.client import ClientConnection, connect
 
-from bench.figures import Effort, Figures, spread
+from bench.figures import Effort, Figures, goal, spread
 from bench.ground import Ground, Project, own, started, until
 from bench.meter import Meter
 
@@ -32,7 +31,11 @@ RUNS_A_MONTH = JOBS * 24 * 30
 RUNS, QUICK_RUNS = 50, 3
 CHANGES = "postgres_changes"
 TABLES = ("cron_mirror", "cron_run_requests", "cron_runs", "cron_agents", "cron_notifications")
-GOALS = {"rss_mib": 90.0, "cpu_pct": 0.5, "requests_per_min": 6.0}
+GOALS = {
+    "rss_mib": ("memory (MiB)", 90.0),
+    "cpu_pct": ("processor (% of a core)", 0.5),
+    "requests_per_min": ("requests a minute", 6.0),
+}
 MIB = 1024 * 1024
 YAML = (
     "limits: {concurrency: 16}\njobs:\n"
@@ -54,7 +57,7 @@ PICKED = "select extract(epoch from picked_up_at)::float8 as at from cron_run_re
 async def measure(ground: Ground, effort: Effort) -> dict[str, Any]:
     """`{rss_mib, cpu_pct, requests_per_min}`, the start, and the Realtime messages of a month."""
     start = spread(
-        [{"import_s": _import_s(), "first_claim_s": await _first_claim(ground)} for _ in range(effort.rotations)]
+        [{"import_s": await _import_s(), "first_claim_s": await _first_claim(ground)} for _ in range(effort.rotations)]
     )
     project = await ground.project()
     window_s = QUICK_WINDOW_S if effort.quick else WINDOW_S
@@ -66,7 +69,8 @@ async def measure(ground: Ground, effort: Effort) -> dict[str, Any]:
             await asyncio.sleep(QUICK_SETTLE_S if effort.quick else SETTLE_S)
             idle = await _idle(agent.pid, meter, tab, window_s)
             runs = await _runs(project, meter, tab, effort.choose(RUNS, QUICK_RUNS))
-    return {"jobs": JOBS, "window_s": window_s, "goals": GOALS, **idle, **start, "realtime": _month(idle, runs)}
+    goals = [goal(what, idle[key], at_most=bound) for key, (what, bound) in GOALS.items()]
+    return {"goals": goals, "jobs": JOBS, "window_s": window_s, **idle, **start, "realtime": _month(idle, runs)}
 
 
 async def _idle(pid: int, meter: Meter, tab: Meter, window_s: float) -> Figures:
@@ -172,10 +176,12 @@ async def _subscribed(meter: Meter) -> bool:
     return meter.traffic.events["system"] > 0
 
 
-def _import_s() -> float:
+async def _import_s() -> float:
     """Importing what `cronmirror run` imports, without the interpreter's own start."""
     code = "import time; began = time.perf_counter(); import agent.cli.main; print(time.perf_counter() - began)"
-    return float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
+    python = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
+    said, _ = await python.communicate()
+    return float(said)
 
 
 async def _first_claim(ground: Ground) -> float:

@@ -26,6 +26,10 @@ def later(lead_s: float) -> float:
     return math.ceil(time.time() + lead_s)
 
 
+class TooSoon(Exception):
+    """The jobs were due before all of them were taken in: another instant, please."""
+
+
 class Lateness:
     """Notes by how much each of `count` jobs that are due at one instant is late."""
 
@@ -33,6 +37,11 @@ class Lateness:
         self._due, self._count = due, count
         self._late: list[float] = []
         self._all = asyncio.Event()
+
+    def ready(self) -> None:
+        """Every job has been taken in. TooSoon when the instant was over by then."""
+        if time.time() >= self._due:
+            raise TooSoon
 
     def note(self) -> None:
         """One of them begins now."""
@@ -89,4 +98,8 @@ def main(
 
 
 async def _answer(ask: Callable[[int, float], Awaitable[Lateness | Scale]], count: int, seconds: float) -> Figures:
-    return (await ask(count, seconds)).figures()
+    while True:
+        try:
+            return (await ask(count, seconds)).figures()
+        except TooSoon:
+            seconds *= 2

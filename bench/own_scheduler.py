@@ -93,8 +93,14 @@ def catalogue(count: int, instant: datetime) -> Catalogue:
 async def lateness(count: int, lead_s: float) -> Lateness:
     """All of them due at once."""
     due = later(lead_s)
-    noted = Lateness(due, count)
-    await _while_scheduling(catalogue(count, datetime.fromtimestamp(due, UTC)), noted, SystemClock(), noted.wait())
+    noted, clock = Lateness(due, count), _Rests()
+
+    async def look() -> None:
+        await clock.begun.wait()
+        noted.ready()
+        await noted.wait()
+
+    await _while_scheduling(catalogue(count, datetime.fromtimestamp(due, UTC)), noted, clock, look())
     return noted
 
 

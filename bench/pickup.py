@@ -11,6 +11,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -19,21 +20,18 @@ from typing import Any
 import psycopg
 
 from bench import children
-from bench.figures import Effort, Figures, percentiles, ratio, rotate
+from bench.figures import Effort, Figures, goal, percentiles, ratio, rotate
 from bench.ground import Ground, Project, started, until
 from bench.meter import Meter
 from bench.programs import MARK, marks
 from bench.rivals import procrastinate_queue, queue_table
 
 REQUESTS, QUICK_REQUESTS = 100, 5
-POLLED, QUICK_POLLED = 20, 2
-WINDOW_S, QUICK_WINDOW_S = 20.0, 0.5
-"""In which the requests of those that poll come."""
 WARM_UP = 3
 """Requests that come first and do not count."""
 PAUSE_S = 0.05
 LOOK_S = 0.02
-GOAL_TIMES, GOAL_MORE_MS = 3, 20
+GOAL_TIMES, GOAL_MORE_MS, GOAL_BETTER = 3, 20, 100
 JOBS = f"jobs:\n  mark: {{run: ['{MARK[0]}', '{MARK[1]}'], overlap: allow}}\n"
 
 DONE = """
@@ -43,29 +41,49 @@ from cron_run_requests where project_id = %s and status in ('done', 'error') ord
 """
 
 
+@dataclass(frozen=True, kw_only=True)
+class Polls:
+    """What those that poll are asked: so many requests within a window, and how often they look."""
+
+    count: int
+    window_s: float
+    every_s: float
+    sync: str = ""
+    """Of our configuration, where it is not the default."""
+
+
+POLLS = Polls(count=20, window_s=20, every_s=10)
+QUICK_POLLS = Polls(count=2, window_s=0.5, every_s=0.5, sync="sync: {poll_every: 1s}\n")
+
+
 async def measure(ground: Ground, effort: Effort) -> dict[str, Any]:
-    """`{ours, ours_polling, poller_10s, procrastinate, floor: {p50_ms, p95_ms}}`, ratios, and the goal."""
+    """`{ours, ours_polling, poller_10s, procrastinate, floor: {p50_ms, p95_ms}}`, and ratios."""
     count = effort.choose(REQUESTS, QUICK_REQUESTS)
-    polled, window = (QUICK_POLLED, QUICK_WINDOW_S) if effort.quick else (POLLED, WINDOW_S)
-    rival, floor = await ground.database("bench_procrastinate"), await ground.database("bench_queue")
+    polls = QUICK_POLLS if effort.quick else POLLS
+    rival, floor = await ground.database("pickup_procrastinate"), await ground.database("pickup_queue")
+    script = await ground.database("pickup_poller")
     measured = await rotate(
         {
             "ours": lambda: ours(ground, count),
             "procrastinate": lambda: procrastinate(ground, rival, count),
             "floor": lambda: listening(ground, floor, count),
-            "ours_polling": lambda: ours_polling(ground, polled, window),
-            "poller_10s": lambda: poller(ground, floor, polled, window),
+            "ours_polling": lambda: ours_polling(ground, polls),
+            "poller_10s": lambda: poller(ground, script, polls),
         },
-        effort.rotations,
+        effort,
     )
     p50 = {name: figures["p50_ms"] for name, figures in measured.items()}
+    limit = GOAL_TIMES * p50["floor"] + GOAL_MORE_MS
+    better = ratio(p50["poller_10s"], p50["ours"])
     return {
+        "goals": [
+            goal(f"ours, p50 (ms): {GOAL_TIMES} × floor + {GOAL_MORE_MS}", p50["ours"], at_most=limit),
+            goal("times better than the poller, p50", better, at_least=GOAL_BETTER),
+        ],
         "requests": count,
-        "requests_polled": polled,
+        "requests_polled": polls.count,
         "ours_to_floor": ratio(p50["ours"], p50["floor"]),
         "ours_to_procrastinate": ratio(p50["ours"], p50["procrastinate"]),
-        "poller_10s_to_ours": ratio(p50["poller_10s"], p50["ours"]),
-        "goal_p50_ms": round(GOAL_TIMES * p50["floor"] + GOAL_MORE_MS, 1),
         **measured,
     }
 
@@ -83,17 +101,17 @@ async def ours(ground: Ground, count: int) -> Figures:
     return await _ours(project, WARM_UP)
 
 
-async def ours_polling(ground: Ground, count: int, window_s: float) -> Figures:
+async def ours_polling(ground: Ground, polls: Polls) -> Figures:
     """No Realtime: the proxy refuses it. `poll_every` is the default, 15 s."""
     project = await ground.project()
     async with Meter(ground.url, realtime=False) as meter:
-        agent = await project.agent(JOBS, url=meter.url)
+        agent = await project.agent(polls.sync + JOBS, url=meter.url)
         async with started(agent):
             await project.mirrored(agent, 1, realtime=False)
-            for pause in instants(count, window_s):
+            for pause in instants(polls.count, polls.window_s):
                 await asyncio.sleep(pause)
                 await project.operator.press_run("mark")
-            await until(partial(_ended, project, count))
+            await until(partial(_ended, project, polls.count))
     return await _ours(project, 0)
 
 
@@ -124,17 +142,17 @@ async def listening(ground: Ground, dsn: str, count: int) -> Figures:
     return _figures(asked[WARM_UP:], marks(output)[WARM_UP:])
 
 
-async def poller(ground: Ground, dsn: str, count: int, window_s: float) -> Figures:
+async def poller(ground: Ground, dsn: str, polls: Polls) -> Figures:
     """Every ten seconds."""
     output = _output(ground, "poller")
     queue_table.create(dsn)
     asked: list[float] = []
     with psycopg.connect(dsn, autocommit=True) as connection:
-        async with _rival("poller", dsn, str(output)):
-            for pause in instants(count, window_s):
+        async with _rival("poller", dsn, str(output), str(polls.every_s)):
+            for pause in instants(polls.count, polls.window_s):
                 await asyncio.sleep(pause)
                 asked.append(queue_table.add(connection))
-            await until(partial(_marked, output, count))
+            await until(partial(_marked, output, polls.count))
     return _figures(asked, marks(output))
 
 

@@ -41,7 +41,7 @@ async def measure(effort: Effort) -> dict[str, Any]:
         usual = LEAD_WITH_SQLITE_S if name.endswith("_sqlite") else LEAD_S
         return await _ask(name, "lateness", count, QUICK_LEAD_S if effort.quick else usual)
 
-    late = await rotate({name: partial(lateness, name) for name in PROGRAMS}, effort.rotations)
+    late = await rotate({name: partial(lateness, name) for name in PROGRAMS}, effort)
     return {
         "jobs": count,
         "ours_to_heap": ratio(late["ours"]["p99_ms"], late["heap"]["p99_ms"]),

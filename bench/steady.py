@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 from bench.drain import JOBS, QUEUE
-from bench.figures import Effort, Figures
+from bench.figures import Effort, Figures, goal
 from bench.ground import Agent, Ground, Project, started, until
 from bench.meter import Meter
 
@@ -20,6 +20,7 @@ WARM_UP = 0.1
 """Share of the runs after which the first look is taken: caches are filled, the allocator has its arenas."""
 RECONNECTIONS, QUICK_RECONNECTIONS = 500, 2
 LIMIT_S = 900.0
+GOAL_MIB = 5.0
 MIB = 1024 * 1024
 
 DONE = "select count(*) as done from cron_run_requests where project_id = %s and status = 'done'"
@@ -40,6 +41,10 @@ async def measure(ground: Ground, effort: Effort) -> dict[str, Any]:
             cut = await _after_cuts(agent, meter, cuts)
             end = await _after_runs(project, agent, runs + 1, runs)
     return {
+        "goals": [
+            goal("descriptors more than when it was warm", end["descriptors"] - warm["descriptors"], at_most=0),
+            goal("memory more than when it was warm (MiB)", end["rss_mib"] - warm["rss_mib"], at_most=GOAL_MIB),
+        ],
         "runs": runs,
         "reconnections": cuts,
         "warm": warm,

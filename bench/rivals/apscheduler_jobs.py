@@ -22,18 +22,21 @@ def scheduler(count: int, instant: datetime) -> AsyncIOScheduler:
         made.add_jobstore("sqlalchemy", url=store)
     when = {"hour": instant.hour, "minute": instant.minute, "second": instant.second}
     for number in range(count):
-        made.add_job(apscheduler_job.begin, "cron", id=f"job-{number}", **when)
+        made.add_job(apscheduler_job.begin, "cron", id=f"job-{number}", replace_existing=True, **when)
     return made
 
 
 async def lateness(count: int, lead_s: float) -> Lateness:
     """All of them due at once."""
     noted = Lateness(due := later(lead_s), count)
-    apscheduler_job.noting.append(noted.note)
+    apscheduler_job.noting[:] = [noted.note]
     made = scheduler(count, datetime.fromtimestamp(due, UTC))
     made.start()
-    await noted.wait()
-    made.shutdown(wait=False)
+    try:
+        noted.ready()
+        await noted.wait()
+    finally:
+        made.shutdown(wait=False)
     return noted
 
 

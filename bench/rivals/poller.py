@@ -1,6 +1,6 @@
 """What this product replaces: a script that looks every ten seconds and runs what is queued, one at a time.
 
-`python -m bench.rivals.poller DSN OUTPUT`: says `{}` after its first look. It selects, then updates:
+`python -m bench.rivals.poller DSN OUTPUT SECONDS`: says `{}` after its first look. It selects, then updates:
 a second one beside it would run everything twice.
 """
 
@@ -15,8 +15,6 @@ import psycopg
 
 from bench.programs import MARK, begin
 from bench.rivals.queue_table import Connection
-
-POLL_S = 10.0
 
 
 def look(connection: Connection, output: Path) -> None:
@@ -37,5 +35,5 @@ if __name__ == "__main__":
         look(session, Path(sys.argv[2]))
         print("{}", flush=True)
         while True:
-            time.sleep(POLL_S)
+            time.sleep(float(sys.argv[3]))
             look(session, Path(sys.argv[2]))
