@@ -124,13 +124,16 @@ declare
   v_run public.cron_runs := public.cron_read_report(p_project, p_agent, p_report);
   v_old public.cron_runs;
   v_slot public.cron_runs;
+  v_silent uuid;
   v_why text;
   v_fenced boolean;
 begin
   select r.* into v_old from public.cron_runs r where r.id = v_run.id for no key update;
   if v_old.id is null and v_run.request_id is not null then
+    -- Asked for once, not for every row: a plan made for an empty table may look at them all.
+    v_silent := public.cron_silent_attempt(v_run.request_id, v_run.attempt);
     delete from public.cron_runs r
-    where r.id = public.cron_silent_attempt(v_run.request_id, v_run.attempt) and r.project_id = p_project
+    where r.id = v_silent and r.project_id = p_project
       and r.agent_id = p_agent and r.job_id = v_run.job_id;
   end if;
   if v_old.id is null and v_run.scheduled_for is not null then

@@ -18,7 +18,7 @@ import structlog
 from psycopg import pq
 
 from agent.localstack.realtime.database import PUBLICATION
-from agent.localstack.realtime.pgoutput import Change, Decoder
+from agent.localstack.realtime.pgoutput import Change, Decoder, Relation
 
 RETRY_FIRST_S = 0.1
 RETRY_LONGEST_S = 5.0
@@ -29,6 +29,7 @@ MAX_PENDING = 256
 _LOG = structlog.get_logger()
 
 Deliver = Callable[[Sequence[Change]], Awaitable[None]]
+Wanted = Callable[[Relation], bool]
 
 
 class Feed:
@@ -38,9 +39,11 @@ class Feed:
     was on a genuine server (v2.122) whose Postgres was restarted.
     """
 
-    def __init__(self, dsn: str, deliver: Deliver) -> None:
+    def __init__(self, dsn: str, deliver: Deliver, wanted: Wanted) -> None:
+        """`wanted`: whether anybody listens to a table; changes of others are passed over."""
         self._dsn = dsn
         self._deliver = deliver
+        self._wanted = wanted
         self.live = asyncio.Event()
         """Set while a change committed now would be delivered."""
 
@@ -79,7 +82,7 @@ class Feed:
             await connection.close()
 
     async def _read(self, stream: _Stream) -> None:
-        decoder = Decoder()
+        decoder = Decoder(wanted=self._wanted)
         pending: list[Change] = []
         while True:
             message = stream.next()

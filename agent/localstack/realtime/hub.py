@@ -77,6 +77,10 @@ class Hub:
             if to_self or channel is not sender:
                 channel.send_broadcast(broadcast)
 
+    def listened_to(self, schema: str, table: str) -> bool:
+        """Whether any channel asked for changes of this table."""
+        return any(self._bound.get(key) for key in ((schema, table), (schema, "*"), ("*", table), ("*", "*")))
+
     def listeners(self, schema: str, table: str, action: str) -> Iterator[tuple[Listener, Binding]]:
         """Every channel whose token is still good, with each binding that takes this change."""
         found: dict[Listener, None] = {}

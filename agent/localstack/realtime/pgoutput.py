@@ -6,6 +6,7 @@ Pure: bytes in, values out. https://www.postgresql.org/docs/current/protocol-log
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -70,6 +71,8 @@ class Change:
 class Decoder:
     """Remembers what messages refer to: relations and the transaction they come in. One per replication stream."""
 
+    wanted: Callable[[Relation], bool] = lambda _: True
+    """Whether anybody wants to hear of changes of a table: others are not decoded."""
     relations: dict[int, Relation] = field(default_factory=dict)
     _xid: int = 0
     _committed_at: datetime = _POSTGRES_EPOCH
@@ -105,8 +108,10 @@ class Decoder:
         relation = Relation(oid=oid, schema=schema or "pg_catalog", table=table, columns=tuple(columns))
         self.relations[oid] = relation
 
-    def _change(self, kind: str, cursor: _Cursor) -> Change:
+    def _change(self, kind: str, cursor: _Cursor) -> Change | None:
         relation = self.relations[cursor.integer(4)]
+        if not self.wanted(relation):
+            return None
         rows: dict[str, Row] = {}
         while not cursor.done:
             part = cursor.letter()

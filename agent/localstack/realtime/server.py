@@ -40,7 +40,11 @@ class Realtime:
         self._limits = limits or Limits()
         self._database = Database(dsn)
         self._hub = Hub()
-        self._feed = Feed(dsn, FanOut(self._hub, self._database).deliver)
+        self._feed = Feed(
+            dsn,
+            FanOut(self._hub, self._database).deliver,
+            lambda relation: self._hub.listened_to(relation.schema, relation.table),
+        )
         self._feeding: asyncio.Task[None] | None = None
         self._sessions: set[Session] = set()
 

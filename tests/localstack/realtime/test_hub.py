@@ -48,6 +48,9 @@ def test_bindings_are_found_by_name_and_by_wildcard() -> None:
     assert [ear for ear, _ in hub.listeners("public", "t", "INSERT")] == [exact, schema, table, everything]
     assert [ear for ear, _ in hub.listeners("public", "t", "DELETE")] == [schema, table, everything]
     assert [ear for ear, _ in hub.listeners("inner", "t", "INSERT")] == [table, everything]
+    hub.leave(everything)
+    assert [hub.listened_to("inner", name) for name in ("t", "other")] == [True, False]
+    assert hub.listened_to("public", "another")
 
 
 def test_who_listens_twice_is_found_once_per_binding() -> None:

@@ -95,6 +95,11 @@ def test_a_change_is_oversized_from_one_megabyte_on() -> None:
     assert (small.oversized, large.oversized) == (False, True)
 
 
+def test_changes_that_nobody_wants_are_not_decoded() -> None:
+    decoder = Decoder(wanted=lambda relation: relation.table != "memos")
+    assert [decoder.decode(each) for each in (BEGIN, relation(), b"I" + HEAD + b"N" + row("1", "x"))] == [None] * 3
+
+
 def test_messages_that_only_inform_are_passed_over() -> None:
     decoder = Decoder()
     for message in (b"O" + bytes(9), b"Y" + bytes(9), b"T" + bytes(9), b"C" + bytes(25), b"M" + bytes(9)):
