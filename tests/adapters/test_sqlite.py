@@ -177,12 +177,29 @@ async def test_a_full_outbox_gives_up_the_oldest_outputs_and_no_outcome(path: Pa
     assert any("outbox is full" in line["event"] for line in logs)
 
 
-async def test_more_outcomes_than_the_limit_are_all_kept(path: Path) -> None:
-    journal = await Journal.open(path, VirtualClock(), outbox_limit=1)
-    for _ in range(250):
-        await journal.record(a_report())
-    assert len(await journal.pending(1000, ALL)) == 250
+async def test_outcomes_alone_cannot_fill_the_disk_and_those_of_requests_are_never_given_up(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.adapters.sqlite.outbox.DROPPED_AT_ONCE", 5)
+    journal = await Journal.open(path, VirtualClock(), outbox_limit=10_000)
+    slots = [SLOT + timedelta(minutes=number) for number in range(100)]
+    with capture_logs() as logs:
+        await journal.record(a_report(status=RunStatus.RUNNING, exit_code=1))
+        for number, slot in enumerate(slots):
+            status = RunStatus.MISSED if number % 2 else RunStatus.OK
+            await journal.record(a_report(trigger=Trigger.SCHEDULE, status=status, scheduled_for=slot))
+            if number % 10 == 0:
+                await journal.record(a_report(request_id=uuid4(), claims=1))
+    reports = [entry.report for entry in await journal.pending(1000, ALL)]
+    never_told = [run for run in await read_runs(path, limit=1000) if run.rejected]
     await journal.close()
+    assert len(reports) < 70
+    assert sum(report.request_id is not None for report in reports) == 10
+    assert reports[0].status is RunStatus.RUNNING
+    ran = [report.scheduled_for for report in reports if report.status is RunStatus.OK and report.scheduled_for]
+    assert ran == [slot for slot in slots[::2] if slot >= ran[0]], "the oldest go first"
+    assert len(reports) - 11 + len(never_told) == 100
+    assert any("old reports were given up" in line["event"] for line in logs)
 
 
 async def test_local_history_keeps_the_last_runs_of_each_job_and_fewer_outputs(journal: Journal, path: Path) -> None:

@@ -5,9 +5,17 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 
+import structlog
+
 from agent.adapters.sqlite.rows import from_text, has_output, to_text, without_output
 from agent.adapters.sqlite.statements import SQL
 from agent.model import OutboxEntry, Report, Verdict, VerdictKind
+
+log = structlog.get_logger()
+
+DROPPED_AT_ONCE = 500
+"""Finding them reads the whole outbox: not for each report anew."""
+NEVER_TOLD = "never told: the outbox was full"
 
 
 def _size(text: str) -> int:
@@ -15,7 +23,10 @@ def _size(text: str) -> int:
 
 
 def enqueue(db: sqlite3.Connection, report: Report, limit_bytes: int) -> int:
-    """Append a report; beyond the limit give up the oldest outputs, never outcomes. Returns how many were given up."""
+    """Append a report; beyond the limit give up the oldest outputs. Returns how many were given up.
+
+    Outcomes are given up only where no output is left to give up (about 170,000 of them), and never a request's.
+    """
     text = to_text(report)
     size = _size(text)
     db.execute(
@@ -41,7 +52,20 @@ def _shrink(db: sqlite3.Connection, limit_bytes: int) -> int:
             excess -= row["output_bytes"]
             if excess <= 0:
                 break
+    if excess > 0:
+        _drop(db)
     return given_up
+
+
+def _drop(db: sqlite3.Connection) -> None:
+    """What did not run goes first, then the oldest; a request's report stays, or its request would run again."""
+    dropped = 0
+    for row in db.execute(SQL["least_missed"], {"limit": DROPPED_AT_ONCE}).fetchall():
+        db.execute(SQL["reject_run"], {"run_id": row["run_id"], "why": NEVER_TOLD})
+        db.execute(SQL["dequeue"], {"seq": row["seq"]})
+        dropped += 1
+    if dropped:
+        log.error("the outbox is full: old reports were given up, the local history keeps them", reports=dropped)
 
 
 def _strip(db: sqlite3.Connection, seq: int, text: str) -> None:

@@ -101,6 +101,12 @@ select * from runs where status = 'running' order by n;
 -- Entries that still carry output, oldest first.
 select seq, report, output_bytes from outbox where output_bytes > 0 order by seq limit 100;
 
+-- name: least_missed
+-- What Supabase would miss least: slots that did not run, then the oldest runs by schedule. Never a request's, and
+-- never a start: its end comes.
+select seq, run_id from outbox where request_id is null and json_extract(report, '$.status') <> 'running'
+order by json_extract(report, '$.status') not in ('missed', 'skipped'), seq limit :limit;
+
 -- name: pending
 -- The oldest entries to send.
 select seq, report, bytes, without_output from outbox where aside is null order by seq limit :limit;
