@@ -28,6 +28,7 @@ _REST_OF_CHARACTER: Final = 3
 _CONTINUATION: Final = bytes(range(0x80, 0xC0))
 """How many bytes of a character in UTF-8 follow its first at most, and what they look like (RFC 3629)."""
 
+_Bytes = bytearray | memoryview
 Piece = tuple[str, str]
 """Stream and text."""
 
@@ -38,7 +39,7 @@ class Tap(LiveSink):
     def __init__(self, redaction: StreamRedaction, stir: Callable[[], None]) -> None:
         self._redaction = redaction
         self._stir = stir
-        self._chunks: deque[tuple[str, bytearray]] = deque()
+        self._chunks: deque[tuple[str, _Bytes]] = deque()
         self._buffered = 0
         self._clean: dict[str, _Clean] = {}
         self._shown = 0
@@ -51,12 +52,9 @@ class Tap(LiveSink):
     def feed(self, stream: str, data: bytes) -> None:
         """Take a chunk."""
         self.total += len(data)
-        if self._chunks and self._chunks[-1][0] == stream:
-            self._chunks[-1][1].extend(data[-BUFFER_BYTES:])
-        else:
-            self._chunks.append((stream, bytearray(data[-BUFFER_BYTES:])))
         self._clean_of(stream).lost += max(0, len(data) - BUFFER_BYTES)
         self._buffered += min(len(data), BUFFER_BYTES)
+        self._append(stream, data)
         while self._buffered > BUFFER_BYTES:
             self._drop(self._buffered - BUFFER_BYTES)
         if len(self._chunks) > MAX_CHUNKS:
@@ -92,6 +90,17 @@ class Tap(LiveSink):
                     self._show(pieces, stream, text)
         return pieces
 
+    def _append(self, stream: str, data: bytes) -> None:
+        """Little ones are put together; of a big one not even a copy is made."""
+        if len(data) >= PIECE_BYTES:
+            self._chunks.append((stream, memoryview(data)[-BUFFER_BYTES:]))
+            return
+        name, last = self._chunks[-1] if self._chunks else ("", b"")
+        if name == stream and isinstance(last, bytearray) and len(last) < PIECE_BYTES:
+            last += data
+        else:
+            self._chunks.append((stream, bytearray(data)))
+
     def _show(self, pieces: list[Piece], stream: str, text: str) -> None:
         pieces.append((stream, text))
         self._shown += len(text.encode())
@@ -104,28 +113,27 @@ class Tap(LiveSink):
 
     def _next(self) -> tuple[str, bytes]:
         stream, data = self._chunks[0]
-        raw = bytes(data[:PIECE_BYTES])
-        del data[:PIECE_BYTES]
-        if not data:
-            self._chunks.popleft()
-        self._buffered -= len(raw)
-        return stream, raw
+        self._cut(PIECE_BYTES)
+        return stream, bytes(data[:PIECE_BYTES])
 
     def _drop(self, count: int) -> None:
         """Lose up to `count` bytes, the oldest."""
         stream, data = self._chunks[0]
-        gone = min(count, len(data))
-        del data[:gone]
-        if not data:
-            self._chunks.popleft()
-        self._buffered -= gone
-        self._clean_of(stream).lost += gone
+        self._clean_of(stream).lost += min(count, len(data))
+        self._cut(count)
+
+    def _cut(self, count: int) -> None:
+        """Take up to `count` bytes off the oldest chunk."""
+        stream, data = self._chunks.popleft()
+        self._buffered -= min(count, len(data))
+        if len(data) > count:
+            self._chunks.appendleft((stream, data[count:]))
 
     def _collapse(self) -> None:
         streams: dict[str, bytearray] = {}
         for stream, data in self._chunks:
             streams.setdefault(stream, bytearray()).extend(data)
-        self._chunks = deque(streams.items())
+        self._chunks = deque[tuple[str, _Bytes]](streams.items())
 
     def _clean_of(self, stream: str) -> _Clean:
         if stream not in self._clean:
