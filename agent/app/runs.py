@@ -54,4 +54,6 @@ async def find_here(state: StateDir, text: str) -> LocalRun | None:
 
 
 def _several(text: str) -> Refused:
-    return Refused(f'several runs begin with "{text}"', hint="Give more of the id: `cronmirror runs --json` has them.")
+    return Refused(
+        f'several runs begin with "{text}"', hint="Give more of the id; `cronmirror runs --json` has it whole."
+    )

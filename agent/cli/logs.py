@@ -77,7 +77,7 @@ def _here(run: LocalRun | None, text: str, screen: Screen, *, why: str | None) -
         )
     raise Refused(
         f'there is no run "{text}" in this project',
-        hint="`cronmirror runs --json` and a page show ids. A request that waits has no run yet; old runs are removed.",
+        hint="`cronmirror runs` and a page show ids. A request that waits has no run yet; old runs are removed.",
     )
 
 

@@ -44,7 +44,7 @@ def _headline(run: LocalRun) -> str:
 
 
 def _table(found: tuple[LocalRun, ...]) -> Table:
-    table = Table("when", "", "job", "why", "status", "took", "exit", "what was wrong")
+    table = Table("when", "", "job", "why", "run", "status", "took", "exit", "what was wrong")
     for run in found:
         when = run.started_at or run.scheduled_for
         table.add_row(
@@ -52,6 +52,7 @@ def _table(found: tuple[LocalRun, ...]) -> Table:
             ago(when),
             escape(plain(run.job_id)),
             run.trigger,
+            str(run.run_id)[:8],
             Text(run.status, style=STATUS_STYLE.get(run.status, "")),
             duration(run.duration_ms),
             "" if run.exit_code is None else str(run.exit_code),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from io import TextIOWrapper
 from typing import Final, TextIO
 
 from rich.markup import escape
@@ -62,6 +63,9 @@ class Screen:
     def __init__(self) -> None:
         colours = "NO_COLOR" not in os.environ  # https://no-color.org
         self._targets = {"stdout": sys.stdout, "stderr": sys.stderr}
+        for file in self._targets.values():
+            if isinstance(file, TextIOWrapper):
+                file.reconfigure(errors="replace")  # a terminal in Latin-1 must not end us
         self._clean = {name: Harmless(colours=colours and file.isatty()) for name, file in self._targets.items()}
         self._at_begin = True
 

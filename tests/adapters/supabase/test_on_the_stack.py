@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from agent.errors import HelloRefused, NeedsSignIn, Refused, SchemaMissing, Superseded
-from agent.model import AgentState, OutboxEntry, Report, RunningRun, RunStatus, Trigger, VerdictKind, WakeKind
+from agent.model import AgentState, LogPiece, OutboxEntry, Report, RunningRun, RunStatus, Trigger, VerdictKind, WakeKind
 from tests.support.parties import Side, greeted, hello, running, side, wake_of
 from tests.support.stack import Person
 from tests.support.waiting import wait_until
@@ -45,6 +45,29 @@ def finish(request_id: UUID, claims: int) -> OutboxEntry:
         result={"ok": True},
     )
     return OutboxEntry(seq=1, report=report)
+
+
+# ── live output ──────────────────────────────────────────────────────────────
+
+
+async def test_pieces_are_appended_once_and_read_page_by_page(agent, operator, project):
+    rest = await greeted(agent)
+    run_id, unreported, now = uuid4(), uuid4(), datetime.now(UTC)
+    start = Report(run_id=run_id, job_id="a", trigger=Trigger.SCHEDULE, status=RunStatus.RUNNING, started_at=now)
+    await rest.report([OutboxEntry(seq=1, report=start)])
+
+    def pieces(run: UUID, *numbers: int) -> list[LogPiece]:
+        return [LogPiece(run_id=run, seq=seq, at=now, stream="stderr", text=f"{seq}\n") for seq in numbers]
+
+    assert await rest.append_logs([*pieces(run_id, *range(600)), *pieces(unreported, 0)]) == {unreported}
+    assert await rest.append_logs(pieces(run_id, *range(599, 1200))) == frozenset()
+    read = await operator.people.log_pieces(run_id, after=-1)
+    assert [piece["seq"] for piece in read] == list(range(1200))
+    assert [piece["text"] for piece in await operator.people.log_pieces(run_id, after=1198)] == ["1199\n"]
+    newest = await operator.people.newest_run("a")
+    assert newest is not None
+    assert newest["id"] == str(run_id)
+    assert await operator.people.newest_run("b") is None
 
 
 # ── RPCs ─────────────────────────────────────────────────────────────────────
