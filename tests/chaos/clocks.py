@@ -15,9 +15,9 @@ STEP_S = 7200
 ODD = "tests.support.odd_clock"
 
 
-@scenario("wall-clock")
+@scenario("wall-clock", brittle=True)
 async def wall_clock(world: World) -> None:
-    """The machine's wall clock is set forward and back by up to two hours while the agent runs."""
+    """The wall clock is set forward and back by up to two hours; now and then the session is ended by the server, too."""
     mark = mark_script(world.folder)
     requested = "".join(f"  {job}: {{run: [{mark}], overlap: allow}}\n" for job in ("quick", "slow"))
     minute = f"  minute: {{every: 20s, run: [{mark}], overlap: allow}}\n"
@@ -32,6 +32,8 @@ async def wall_clock(world: World) -> None:
     for _ in range(world.times(1, 3)):
         for seconds in (STEP_S, 0, -STEP_S, world.rng.randrange(-STEP_S, STEP_S), 0):
             offset.write_text(str(seconds))
+            if world.long and world.rng.random() < 1 / 3:
+                world.project.sql("delete from auth.sessions where user_id = %s", world.project.agent.user_id)
             world.press(2, "quick", "slow")
             await world.lapse(0.5, 2)
             await world.recovered()

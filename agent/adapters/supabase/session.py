@@ -157,7 +157,7 @@ class Session:
     # ── one refresh at a time ────────────────────────────────────────────────
 
     async def _refreshed(self) -> None:
-        if self._needs and not self._may_try_password() and not self._adopt_stored():
+        if self._needs and self._password_in_s() > 0 and not self._adopt_stored():
             raise self._needs
         if self._flight is None or self._flight.done():
             self._flight = asyncio.create_task(self._obtain(), name="session refresh")
@@ -207,7 +207,7 @@ class Session:
         if not email or not password:
             who = f" as {self.email}" if self.email else ""
             raise NeedsSignIn(f"This agent is not signed in to {self._target.url}{who}.", hint=LOGIN_HINT)
-        if self._password_after and (wait_s := (self._password_after - self._clock.now()).total_seconds()) > 0:
+        if (wait_s := self._password_in_s()) > 0:
             raise Unreachable("signing in again has to wait: at most once a minute.", retry_after_s=wait_s)
         try:
             tokens = await self._grants.password(email, password, self._clock.now())
@@ -276,8 +276,12 @@ class Session:
             return 0.0
         return self._tokens.due_in_s(self._clock.now())
 
-    def _may_try_password(self) -> bool:
-        return self._password_after is None or self._clock.now() >= self._password_after
+    def _password_in_s(self) -> float:
+        """Seconds until the password may be tried again. A wait that nobody asked for: the clock was set back."""
+        if self._password_after is None:
+            return 0.0
+        left_s = (self._password_after - self._clock.now()).total_seconds()
+        return left_s if 0 < left_s <= SIGN_IN_CAP_S else 0.0
 
     def _postpone_password(self) -> None:
         self._password_after = self._clock.now() + timedelta(seconds=self._password_wait_s)

@@ -270,6 +270,16 @@ async def test_signing_in_again_happens_at_most_once_a_minute(make_session, targ
     assert len(fake.grants("password")) == 2
 
 
+async def test_a_clock_that_was_set_back_keeps_nobody_from_signing_in(make_session, target, fake):
+    clock = ImpatientClock()
+    session = make_session(target, clock=clock)
+    first = await session.token()
+    clock.pushed_s = -7200
+    fake.next_answer("token", refuse("refresh_token_not_found"))
+    await session.renew(first)
+    assert clock.slept == []
+
+
 async def test_without_a_password_a_person_is_needed_and_the_session_file_stays(
     session, make_session, target, fake, store
 ):
