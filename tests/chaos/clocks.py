@@ -17,7 +17,7 @@ ODD = "tests.support.odd_clock"
 
 @scenario("wall-clock", brittle=True)
 async def wall_clock(world: World) -> None:
-    """The wall clock is set forward and back by up to two hours; now and then the session is ended by the server, too."""
+    """The wall clock is set forward and back by up to two hours; now and then the server ends the session as well."""
     mark = mark_script(world.folder)
     requested = "".join(f"  {job}: {{run: [{mark}], overlap: allow}}\n" for job in ("quick", "slow"))
     minute = f"  minute: {{every: 20s, run: [{mark}], overlap: allow}}\n"

@@ -1,0 +1,53 @@
+"""What an agent that stops does with what it holds. What becomes of it in kills and faults is the chaos suite's."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import StartAgent
+from tests.support.ledger import Ledger
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120), pytest.mark.xdist_group("e2e")]
+
+SYNC = "sync: {mirror_every: 30s, poll_every: 1s}\n"
+
+
+@pytest.fixture
+def ledger(project: Any, tmp_path: Path) -> Ledger:
+    return Ledger(project, tmp_path)
+
+
+async def test_what_waits_for_its_turn_goes_back_to_the_queue_when_the_agent_stops(
+    start_agent: StartAgent, ledger: Ledger, project: Any, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    agent = start_agent(f"{SYNC}{ledger.jobs}  gated: {{shell: 'until [ -e {go} ]; do sleep 0.05; done'}}\n")
+    await _mirrored(project)
+    for _ in range(3):
+        ledger.press("gated")
+    await wait_until(lambda: [row["status"] for row in ledger.requests()] == ["running"] * 3)
+    await agent.wait_event("run started")
+    agent.signal(signal.SIGTERM)
+
+    await wait_until(lambda: sorted(row["status"] for row in ledger.requests()) == ["queued", "queued", "running"])
+    assert sorted(row["attempts"] for row in ledger.requests()) == [0, 0, 1]
+    go.touch()
+    assert await asyncio.to_thread(agent.wait) == 0
+    assert sorted(row["status"] for row in ledger.requests()) == ["done", "queued", "queued"]
+    agent.start()
+    await ledger.settled()
+    assert {(row["status"], row["attempts"]) for row in ledger.requests()} == {("done", 1)}
+
+
+async def _mirrored(project: Any) -> None:
+    def jobs() -> list[Any]:
+        rows: list[Any] = project.sql("select 1 from cron_mirror where project_id = %s", project.project_id)
+        return rows
+
+    await wait_until(jobs, 60)
