@@ -192,7 +192,8 @@ class Ledger:
             broken.append(_lost(f"{what} failed for good after {ran} runs"))
         if row["status"] == "error" and reason not in expected:
             broken.append(_lost(f"{what} ended as {reason}: {row['result']}"))
-        if told != row["attempts"]:
+        unbegun = int(reason == "lost")  # it may be lost before the agent has read that it was claimed
+        if not row["attempts"] - unbegun <= told <= row["attempts"]:
             kind = _lost if told < row["attempts"] else _doubled
             broken.append(kind(f"{what} has {told} runs for {row['attempts']} attempts"))
         return broken
