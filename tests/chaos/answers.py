@@ -13,6 +13,7 @@ RPCS = (
     "cron_agent_beat",
     "cron_sync_mirror",
     "cron_claim_requests",
+    "cron_claim_slot",
     "cron_report",
     "cron_append_logs",
 )

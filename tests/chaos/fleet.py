@@ -12,10 +12,14 @@ NAMES = ("one", "two", "three")
 
 @scenario("three-agents")
 async def three_agents(world: World) -> None:
-    """Three agents work off 300 requests while every second one of them is killed and started again."""
+    """Three agents share 300 requests and every slot; each second one of them is killed and started again."""
     mark = mark_script(world.folder)
-    shared = f'  shared: {{run: [{mark}, "0.05"], overlap: allow, placement: any}}\n'
-    world.ledger.work = Work(yaml=f"limits: {{concurrency: 4}}\njobs:\n{shared}")
+    shared = "".join(
+        f'  {job}: {{run: [{mark}, "0.05"], overlap: allow, placement: any{more}}}\n'
+        for job, more in (("shared", ""), ("beat", ", every: 1s"), ("chime", ', schedule: "*/2 * * * * *"'))
+    )
+    yaml = f"limits: {{concurrency: 4}}\njobs:\n{shared}"
+    world.ledger.work = Work(yaml=yaml, every_s={"beat": 1, "chime": 2})
     agents = [await world.ready_agent(name, person=world.project.add_person("agent")) for name in NAMES]
     world.press(world.times(60, 300), "shared")
     for _ in range(world.times(6, 60)):

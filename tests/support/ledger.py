@@ -73,7 +73,7 @@ def mark_script(folder: Path) -> Path:
 
 
 def usual_work(mark: Path) -> Work:
-    """Four jobs to be asked for, and two with slots."""
+    """Four jobs to be asked for, and three with slots, of which one could be shared."""
     yaml = f"""limits: {{concurrency: 6}}
 drain_timeout: 10s
 jobs:
@@ -82,9 +82,10 @@ jobs:
   serial: {{run: [{mark}, "0.1"], overlap: queue}}
   failing: {{run: [{mark}, "0", "1"], overlap: allow, retry: {{max_attempts: {FAILING_ATTEMPTS}, base: 200ms}}}}
   tick: {{every: 1s, run: [{mark}]}}
+  pulse: {{every: 3s, run: [{mark}], placement: any, overlap: allow}}
   chime: {{schedule: "*/2 * * * * *", run: [{mark}, "0.2"], catch_up: all, overlap: allow}}
 """
-    return Work(yaml=yaml, attempts={"failing": FAILING_ATTEMPTS}, every_s={"tick": 1, "chime": 2})
+    return Work(yaml=yaml, attempts={"failing": FAILING_ATTEMPTS}, every_s={"tick": 1, "chime": 2, "pulse": 3})
 
 
 class Ledger:
@@ -192,8 +193,7 @@ class Ledger:
             broken.append(_lost(f"{what} failed for good after {ran} runs"))
         if row["status"] == "error" and reason not in expected:
             broken.append(_lost(f"{what} ended as {reason}: {row['result']}"))
-        unbegun = int(reason == "lost")  # it may be lost before the agent has read that it was claimed
-        if not row["attempts"] - unbegun <= told <= row["attempts"]:
+        if told != row["attempts"]:
             kind = _lost if told < row["attempts"] else _doubled
             broken.append(kind(f"{what} has {told} runs for {row['attempts']} attempts"))
         return broken
