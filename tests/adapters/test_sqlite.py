@@ -17,7 +17,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from agent.adapters.sqlite import Journal, read_runs
-from agent.adapters.sqlite.runs import OUTPUTS_KEPT, PRUNE_EVERY, RUNS_KEPT
 from agent.errors import StateError
 from agent.model import RunStatus, Trigger, Verdict, VerdictKind
 from tests.support.clock import VirtualClock
@@ -200,31 +199,6 @@ async def test_outcomes_alone_cannot_fill_the_disk_and_those_of_requests_are_nev
     assert ran == [slot for slot in slots[::2] if slot >= ran[0]], "the oldest go first"
     assert len(reports) - 11 + len(never_told) == 100
     assert any("old reports were given up" in line["event"] for line in logs)
-
-
-async def test_local_history_keeps_the_last_runs_of_each_job_and_fewer_outputs(journal: Journal, path: Path) -> None:
-    await journal.record(a_report(job_id="other"))
-    going_on = a_report(status=RunStatus.RUNNING)
-    await journal.record(going_on)
-    await asyncio.gather(*(journal.record(a_report(output="x")) for _ in range(RUNS_KEPT + 2 * PRUNE_EVERY)))
-    runs = await read_runs(path, job_id="a", limit=1000)
-    assert RUNS_KEPT < len(runs) <= RUNS_KEPT + PRUNE_EVERY + 1
-    assert runs[-1].run_id == going_on.run_id
-    assert OUTPUTS_KEPT <= sum(run.output is not None for run in runs) < OUTPUTS_KEPT + PRUNE_EVERY
-    assert len(await read_runs(path, job_id="other")) == 1
-
-
-async def test_local_history_forgets_what_is_older_than_two_weeks(path: Path) -> None:
-    clock = VirtualClock()
-    journal = await Journal.open(path, clock)
-    await journal.record(a_report())
-    await journal.record(a_report(status=RunStatus.RUNNING))
-    await clock.advance(15 * 86400)
-    young = a_report()
-    await journal.record(young)
-    await journal.close()
-    assert [run.run_id for run in await read_runs(path) if run.status is RunStatus.OK] == [young.run_id]
-    assert len(await read_runs(path)) == 2
 
 
 # ── the file ────────────────────────────────────────────────────────────────

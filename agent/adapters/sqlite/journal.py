@@ -177,5 +177,7 @@ class Journal:
         before = self._clock.now() - timedelta(days=HISTORY_DAYS)
         try:
             await self._writer.do(lambda db: runs.prune(db, before))
+            while await self._writer.do(runs.give_back):
+                pass
         except StateError as error:
             log.warning("old runs could not be pruned from the journal", error=str(error))

@@ -16,6 +16,8 @@ log = structlog.get_logger()
 
 BUSY_MS = 5_000
 WAL_KEPT_BYTES = 16 * 1024 * 1024
+INCREMENTAL = 2
+"""https://www.sqlite.org/pragma.html#pragma_auto_vacuum"""
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _PRIMARY = 0xFF  # extended result codes carry the primary one in their low byte
 _SAID = {
@@ -95,6 +97,7 @@ def _make_private(path: Path) -> None:
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.row_factory = sqlite3.Row
     connection.execute(f"pragma busy_timeout = {BUSY_MS}")
+    let_it_shrink(connection)
     connection.execute("pragma journal_mode = wal")
     connection.execute("pragma synchronous = full")
     connection.execute("pragma fullfsync = on")  # macOS: fsync alone does not reach the disk; no effect elsewhere
@@ -105,6 +108,17 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
         raise error
     _migrate(connection, path)
+
+
+def let_it_shrink(connection: sqlite3.Connection) -> None:
+    """Free pages can be given back only where that was said before the first table; else the file is written anew."""
+    if connection.execute("pragma auto_vacuum").fetchone()[0] == INCREMENTAL:
+        return
+    connection.execute("pragma auto_vacuum = incremental")
+    try:
+        connection.execute("vacuum")
+    except sqlite3.OperationalError as error:  # another process has it open, or the disk is full: it works as it is
+        log.warning("the journal cannot be made to shrink now; the next start tries again", error=str(error))
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:

@@ -37,22 +37,39 @@ update runs set
 where run_id = :run_id and status = 'running';
 
 -- name: prune_job
--- All but the last :keep ended runs of a job.
+-- All but the last :keep ended runs of a job that ran, and the last :keep that never began (missed, skipped): a night
+-- asleep must not push every real run out. What the server has not heard of stays.
 delete from runs where n in (
-  select n from runs
-  where job_id = :job_id and status <> 'running'
-  order by n desc limit -1 offset :keep
-);
+  select n from (
+    select n from runs where job_id = :job_id and status <> 'running' and started_at is not null
+    order by n desc limit -1 offset :keep
+  )
+  union all
+  select n from (
+    select n from runs where job_id = :job_id and status <> 'running' and started_at is null
+    order by n desc limit -1 offset :keep
+  )
+) and not exists (select 1 from outbox where outbox.run_id = runs.run_id);
 
 -- name: forget_outputs
--- Output of all but the last :keep runs of a job.
+-- Output of all but the last :keep runs of a job that began.
 update runs set output = null where output is not null and n in (
-  select n from runs where job_id = :job_id order by n desc limit -1 offset :keep
+  select n from runs where job_id = :job_id and started_at is not null order by n desc limit -1 offset :keep
 );
 
 -- name: prune_age
--- Ended runs that were recorded too long ago.
-delete from runs where recorded_at < :before and status <> 'running';
+-- Ended runs that were recorded too long ago, and of which the server has heard.
+delete from runs
+where recorded_at < :before and status <> 'running'
+  and not exists (select 1 from outbox where outbox.run_id = runs.run_id);
+
+-- name: free_pages
+-- Pages that hold nothing.
+pragma freelist_count;
+
+-- name: give_back
+-- Returns a free page to the disk.
+pragma incremental_vacuum(1);
 
 -- name: begun
 -- Whether a run of this claim was recorded.

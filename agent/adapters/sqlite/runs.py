@@ -15,11 +15,14 @@ from agent.errors import StateError
 from agent.model import LocalRun, PlannedRun, Report, RunStatus, Trigger
 
 RUNS_KEPT = 200
-"""Ended runs per job; the same as on the server (SCHEMA, retention)."""
+"""Ended runs per job that ran, and as many that never began; the same as on the server (docs/rpc.md, retention)."""
 OUTPUTS_KEPT = 50
 """Runs per job whose output is kept locally."""
 PRUNE_EVERY = 32
 """Ends of a job's runs: looking through its history at each of them costs more than all the rest of their commit."""
+
+FREE_PAGES_KEPT = 1024
+"""4 MiB."""
 
 _NOT_RUN = (RunStatus.MISSED, RunStatus.SKIPPED)
 
@@ -155,3 +158,17 @@ def unreported_requests(db: sqlite3.Connection) -> Sequence[UUID]:
 def prune(db: sqlite3.Connection, before: datetime) -> None:
     """Drop ended runs recorded earlier."""
     db.execute(SQL["prune_age"], {"before": micros(before)})
+
+
+def give_back(db: sqlite3.Connection) -> bool:
+    """Shorten the file by up to 4 MiB of its free pages; whether there is more to give.
+
+    Some are kept: the next runs need them again.
+    """
+    before: int = db.execute(SQL["free_pages"]).fetchone()[0]
+    if before <= FREE_PAGES_KEPT:
+        return False
+    for _ in range(min(before - FREE_PAGES_KEPT, 1024)):  # Python takes one step of a pragma without rows: one page
+        db.execute(SQL["give_back"])
+    after: int = db.execute(SQL["free_pages"]).fetchone()[0]
+    return FREE_PAGES_KEPT < after < before  # no progress: a file that could not be made to shrink
