@@ -34,6 +34,17 @@ begin
 end
 $$;
 
+-- What optional/pg_cron.sql scheduled. Jobs of your own that queue runs stay: see `select * from cron.job`.
+do $$
+begin
+  if exists (select 1 from pg_extension where extname = 'pg_cron') then
+    perform cron.unschedule(j.jobid) from cron.job j where j.jobname in ('cronmirror: tend', 'cronmirror: prune');
+  end if;
+end
+$$;
+
+drop procedure if exists public.cron_tend(), public.cron_prune_all(double precision, interval);
+
 drop function if exists
   public.cron_schema_version(),
   public.cron_is_trusted(),
@@ -54,9 +65,9 @@ drop function if exists
   public.cron_close_runs(uuid[]),
   public.cron_end_requests(uuid[], text, text),
   public.cron_lose_requests(uuid[]),
-  public.cron_rescuable(text, text, timestamptz),
+  public.cron_rescuable(text, text, timestamptz, interval),
   public.cron_lock_ended(text, text),
-  public.cron_sweep_project(text, text),
+  public.cron_sweep_project(text, text, interval),
   public.cron_close_orphaned_runs(text, timestamptz),
   public.cron_sweep(text),
   public.cron_due(text, text, text[]),

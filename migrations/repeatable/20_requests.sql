@@ -11,6 +11,9 @@ begin
 end
 $$;
 
+drop function if exists public.cron_rescuable(text, text, timestamptz);
+drop function if exists public.cron_sweep_project(text, text);
+
 -- The name of the caller for `requested_by` and the audit: e-mail, else user id, else role.
 create or replace function public.cron_actor_name()
 returns text
@@ -275,8 +278,9 @@ $$;
 -- Which requests of this project may be rescued by `p_rescuer` (an agent, or null for a page).
 -- Rule: the lease has expired, its holder has not beaten for a lease, and the rescuer has been here without a gap for
 -- a lease; else the first to return from an outage of the database would take everybody's work. A page counts from
--- `p_since`, since when the project has been swept without a gap. Nobody rescues his own rows.
-create or replace function public.cron_rescuable(p_project text, p_rescuer text, p_since timestamptz)
+-- `p_since`, since when the project has been swept without a gap. Nobody rescues his own rows. `p_silence`: the holder
+-- must have been silent for at least so long, however short its lease.
+create or replace function public.cron_rescuable(p_project text, p_rescuer text, p_since timestamptz, p_silence interval)
 returns setof uuid
 language sql stable security definer
 set search_path = ''
@@ -288,7 +292,7 @@ as $$
   cross join lateral make_interval(secs => coalesce(l.lease_s, 60)) length
   where r.project_id = p_project and r.status = 'running' and r.claimed_by is distinct from p_rescuer
     and coalesce(l.expires_at, r.picked_up_at + length, '-infinity') < clock_timestamp()
-    and coalesce(b.last_seen_at, '-infinity') < clock_timestamp() - length
+    and coalesce(b.last_seen_at, '-infinity') < clock_timestamp() - greatest(length, p_silence)
     and p_since <= clock_timestamp() - length
 $$;
 
@@ -319,7 +323,9 @@ $$;
 
 -- The sweep of a project, at most once per 10 s: expires, cancels, rejects unknown jobs, rescues, closes runs that
 -- nobody will. `p_rescuer`: the agent on whose beat or claim it runs, or null for a page.
-create or replace function public.cron_sweep_project(p_project text, p_rescuer text)
+-- With `p_silence` it is pg_cron's: that one is always here, even where no agent can reach the database, so it has no gap
+-- to be judged by and must leave a silent agent more time.
+create or replace function public.cron_sweep_project(p_project text, p_rescuer text, p_silence interval default null)
 returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -334,15 +340,19 @@ declare
   v_runs integer;
 begin
   perform 1 from public.cron_projects p
-  where p.project_id = p_project and (p.swept_at is null or p.swept_at <= v_now - interval '10 seconds')
+  where p.project_id = p_project and (p_silence is not null or p.swept_at is null or p.swept_at <= v_now - interval '10 seconds')
   for no key update skip locked;
   if not found then
     return jsonb_build_object('ran', false, 'server_time', v_now);
   end if;
-  update public.cron_projects p
-  set swept_at = v_now, swept_since = case when p.swept_at > v_now - interval '45 seconds' then p.swept_since else v_now end
-  where p.project_id = p_project
-  returning p.swept_since into v_since;
+  if p_silence is not null then
+    v_since := pg_catalog.pg_postmaster_start_time();
+  else
+    update public.cron_projects p
+    set swept_at = v_now, swept_since = case when p.swept_at > v_now - interval '45 seconds' then p.swept_since else v_now end
+    where p.project_id = p_project
+    returning p.swept_since into v_since;
+  end if;
   if p_rescuer is not null then
     select b.beating_since into v_since from public.cron_agent_beats b where b.project_id = p_project and b.agent_id = p_rescuer;
   end if;
@@ -357,11 +367,11 @@ begin
   -- Asked again after locking: a beat may have renewed between the look and the lock.
   v_lost := array(
     select r.id from public.cron_run_requests r
-    where r.id in (select public.cron_rescuable(p_project, p_rescuer, v_since))
+    where r.id in (select public.cron_rescuable(p_project, p_rescuer, v_since, p_silence))
     order by r.id limit 500 for update skip locked
   );
   v_lost := array(
-    select i from unnest(v_lost) i where i in (select public.cron_rescuable(p_project, p_rescuer, v_since)) order by i
+    select i from unnest(v_lost) i where i in (select public.cron_rescuable(p_project, p_rescuer, v_since, p_silence)) order by i
   );
   perform public.cron_lose_requests(v_lost);
   v_runs := public.cron_close_orphaned_runs(p_project, v_since);
@@ -414,7 +424,7 @@ revoke all on function
   public.cron_silent_attempt(uuid, integer), public.cron_record_silent(uuid[]), public.cron_audit_request(),
   public.cron_max_attempts(text, text, integer), public.cron_note_result(public.cron_runs), public.cron_close_runs(uuid[]),
   public.cron_end_requests(uuid[], text, text), public.cron_lose_requests(uuid[]),
-  public.cron_rescuable(text, text, timestamptz), public.cron_lock_ended(text, text),
-  public.cron_sweep_project(text, text), public.cron_close_orphaned_runs(text, timestamptz), public.cron_sweep(text)
+  public.cron_rescuable(text, text, timestamptz, interval), public.cron_lock_ended(text, text),
+  public.cron_sweep_project(text, text, interval), public.cron_close_orphaned_runs(text, timestamptz), public.cron_sweep(text)
   from public, anon, authenticated, service_role;
 grant execute on function public.cron_sweep(text) to anon, authenticated, service_role;

@@ -253,6 +253,50 @@ begin
 end
 $$;
 
+-- What pg_cron does every minute (optional/pg_cron.sql): sweeps every project, with 10 minutes' patience for a silent agent,
+-- and drops old output. A procedure, so that each project is a transaction of its own.
+create or replace procedure public.cron_tend()
+language plpgsql
+as $$
+declare
+  v_project text;
+begin
+  for v_project in select p.project_id from public.cron_projects p order by p.project_id loop
+    perform public.cron_sweep_project(v_project, null, interval '10 minutes');
+    perform public.cron_prune_output(v_project);
+    commit;
+  end loop;
+end
+$$;
+
+-- What pg_cron does every night: steps of retention for every project, with a rest after each that deleted something,
+-- for at most `p_within`. A project that was finished is left alone by beats for a day and a bit.
+create or replace procedure public.cron_prune_all(p_rest_s double precision default 1, p_within interval default '2 hours')
+language plpgsql
+as $$
+declare
+  v_end timestamptz := clock_timestamp() + p_within;
+  v_project text;
+  v_deleted integer;
+begin
+  for v_project in select p.project_id from public.cron_projects p order by p.project_id loop
+    loop
+      v_deleted := public.cron_prune_step(v_project);
+      commit;
+      if clock_timestamp() > v_end then
+        return;
+      end if;
+      exit when v_deleted = 0 and (select p.prune_job = '' from public.cron_projects p where p.project_id = v_project);
+      if v_deleted > 0 then
+        perform pg_sleep(p_rest_s);
+      end if;
+    end loop;
+    update public.cron_projects p set pruned_by_cron_at = clock_timestamp() where p.project_id = v_project;
+    commit;
+  end loop;
+end
+$$;
+
 -- For admins who want less: at most 1,000 rows a call; ask again while `left` is not 0.
 create or replace function public.cron_prune(p_project text, p_days integer)
 returns jsonb
@@ -284,5 +328,7 @@ revoke all on function
   public.cron_surplus_runs(text, text, integer, integer), public.cron_delete_runs(uuid[], boolean),
   public.cron_prune_old(text, timestamptz, integer), public.cron_tail(text, integer), public.cron_prune_output(text),
   public.cron_prune_step(text), public.cron_prune_by_beat(text), public.cron_prune(text, integer)
+  from public, anon, authenticated, service_role;
+revoke all on procedure public.cron_tend(), public.cron_prune_all(double precision, interval)
   from public, anon, authenticated, service_role;
 grant execute on function public.cron_prune(text, integer) to authenticated, service_role;
