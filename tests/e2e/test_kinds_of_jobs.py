@@ -26,7 +26,7 @@ jobs:
     python: {{call: "reports:total", kwargs: {{unit: EUR}}}}
     workdir: {folder}
     payload: {{type: object}}
-  busy: {{run: [{python}, -c, "while True: pass"], limits: {{cpu_time: 1s, nice: 5}}}}
+  busy: {{run: [{python}, -c, "while True: pass"], limits: {{cpu_time: 1s, nice: 1}}}}
 """
 REPORT = "async def total(unit, payload):\n    return {'total': sum(payload['sums']), 'unit': unit}\n"
 
@@ -44,7 +44,7 @@ async def test_requests_functions_and_limits_are_run_and_reported(
 
     async with serving(answer) as server:
         start_agent(JOBS.format(url=server.url, folder=tmp_path, python=sys.executable), TOKEN="t0ken-of-mine")
-        rows = {row["job_id"]: row["instructions"] for row in await mirrored(operator, 3)}
+        rows = {row["job_id"]: row["instructions"] for row in await mirrored(operator, 3, timeout=40)}
         assert rows["call"] == f"POST {server.url}/hook"
         assert rows["function"] == "reports:total"
 
@@ -52,7 +52,7 @@ async def test_requests_functions_and_limits_are_run_and_reported(
             await operator.rpc("cron_request_run", p_job_id=job, p_payload=payload)
             for job, payload in (("call", {"a": 1}), ("function", {"sums": [1, 2]}), ("busy", None))
         ]
-        call, function, busy = [await ended(operator, each["id"], timeout=30) for each in asked]
+        call, function, busy = [await ended(operator, each["id"], timeout=60) for each in asked]
     assert (call["status"], call["attempts"], call["result"]["exit_code"]) == ("done", 2, None)
     assert call["result"]["stdout_tail"].startswith("HTTP/1.1 200 OK\n")
     assert call["result"]["stdout_tail"].endswith("\n\nyou are ***")
