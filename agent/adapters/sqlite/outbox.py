@@ -61,7 +61,7 @@ def _drop(db: sqlite3.Connection) -> None:
     """What did not run goes first, then the oldest; a request's report stays, or its request would run again."""
     dropped = 0
     for row in db.execute(SQL["least_missed"], {"limit": DROPPED_AT_ONCE}).fetchall():
-        db.execute(SQL["reject_run"], {"run_id": row["run_id"], "why": NEVER_TOLD})
+        db.execute(SQL["reject_run"], {"seq": row["seq"], "why": NEVER_TOLD})
         db.execute(SQL["dequeue"], {"seq": row["seq"]})
         dropped += 1
     if dropped:

@@ -121,7 +121,7 @@ select seq, report, output_bytes from outbox where output_bytes > 0 order by seq
 -- name: least_missed
 -- What Supabase would miss least: slots that did not run, then the oldest runs by schedule. Never a request's, and
 -- never a start: its end comes.
-select seq, run_id from outbox where request_id is null and json_extract(report, '$.status') <> 'running'
+select seq from outbox where request_id is null and json_extract(report, '$.status') <> 'running'
 order by json_extract(report, '$.status') not in ('missed', 'skipped'), seq limit :limit;
 
 -- name: pending
