@@ -15,6 +15,9 @@ from urllib.parse import quote, quote_plus
 MIN_LENGTH = 4
 """Shorter values are left alone: hiding every `1` would make output unreadable and hide nothing."""
 MASK = b"***"
+SHORT = 64
+CLEAN_KEPT = 1_000
+"""So many characters of so many texts are remembered as clean."""
 
 _URL_SAFE = ("", "/", "!*'()", "!~*'();/?:@&=+$,#")
 """What encoders leave as it is: RFC 3986, Python's `quote`, JavaScript's encodeURIComponent and encodeURI."""
@@ -30,6 +33,8 @@ class Redactor:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._needles: list[bytes] = []
         """Shortest first: a short text is not searched for what cannot be in it."""
+        self._clean: set[str] = set()
+        """Short texts that have no secret in them: log lines say the same words again and again."""
         self.longest = 0
         """Bytes of the longest form of a secret; 0 without secrets."""
         self.add(secrets)
@@ -41,13 +46,21 @@ class Redactor:
             if len(secret.encode("utf-8", "surrogateescape")) >= MIN_LENGTH:
                 needles |= _forms(secret)
         self._needles = sorted(needles, key=len)
+        self._clean.clear()
         self.longest = max(map(len, needles), default=0)
 
     def __call__(self, text: str) -> str:
         """The text with `***` for every secret."""
+        if text in self._clean:
+            return text
         data = text.encode("utf-8", "surrogatepass")
-        spans = self.spans(data)
-        return mask(data, spans).decode("utf-8", "surrogatepass") if spans else text
+        if spans := self.spans(data):
+            return mask(data, spans).decode("utf-8", "surrogatepass")
+        if len(text) <= SHORT:
+            if len(self._clean) >= CLEAN_KEPT:
+                self._clean.clear()
+            self._clean.add(text)
+        return text
 
     def spans(self, data: bytes | bytearray) -> list[Span]:
         """Where secrets are: sorted `(begin, end)`, overlapping ones joined."""

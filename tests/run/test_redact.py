@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.run.redact import MASK, Redactor, join_spans, mask
+from agent.run.redact import CLEAN_KEPT, MASK, SHORT, Redactor, join_spans, mask
 
 SECRET = "s3cr/t+k?y ü~"
 
@@ -136,3 +136,19 @@ def _covered(text: str, secret: str) -> list[int]:
         if text.startswith(needle, at)
         for each in range(len(needle))
     ]
+
+
+def test_a_text_that_was_clean_is_hidden_once_its_secret_is_known() -> None:
+    redactor = Redactor(["another one"])
+    assert redactor("said: hunter2") == "said: hunter2"
+    redactor.add(["hunter2"])
+    assert redactor("said: hunter2") == "said: ***"
+
+
+def test_no_more_than_some_texts_are_remembered() -> None:
+    redactor = Redactor(["hunter2"])
+    for number in range(3 * CLEAN_KEPT):
+        redactor(str(number))
+    assert 0 < len(redactor._clean) <= CLEAN_KEPT
+    redactor("x" * (SHORT + 1))
+    assert not any(len(text) > SHORT for text in redactor._clean)
