@@ -135,7 +135,8 @@ class Program(Checked):
 class Http(Part):
     """An HTTP request in place of a process; the job's `timeout` is its own, from connecting to the last byte.
 
-    The answer (status, some headers, body) is the output.
+    The answer (status, some headers, body) is the output. A proxy named by `HTTPS_PROXY` and its like is used; no
+    cookie is kept, and nothing that is sent shows in `ps`.
     """
 
     method: Annotated[str, Method()] | None = option(
