@@ -56,19 +56,24 @@ PICKED = "select extract(epoch from picked_up_at)::float8 as at from cron_run_re
 
 async def measure(ground: Ground, effort: Effort) -> dict[str, Any]:
     """`{rss_mib, cpu_pct, requests_per_min}`, the start, and the Realtime messages of a month."""
-    start = spread(
-        [{"import_s": await _import_s(), "first_claim_s": await _first_claim(ground)} for _ in range(effort.rotations)]
-    )
+    first_claims = [await _first_claim(ground) for _ in range(1, effort.rotations)]
+    imports = [await _import_s() for _ in range(effort.rotations)]
     project = await ground.project()
+    await ground.sql(QUEUE, project.id, 1)
     window_s = QUICK_WINDOW_S if effort.quick else WINDOW_S
     async with Meter(ground.url) as meter, Meter(ground.url) as tab:
         agent = await project.agent(YAML, url=meter.url)
+        began = time.time()
         async with started(agent), _tab(project, tab):
             await project.mirrored(agent, JOBS)
+            first_claims.append(await _claimed_at(project) - began)
             await ground.sql(STEADY, project.id)
             await asyncio.sleep(QUICK_SETTLE_S if effort.quick else SETTLE_S)
             idle = await _idle(agent.pid, meter, tab, window_s)
             runs = await _runs(project, meter, tab, effort.choose(RUNS, QUICK_RUNS))
+    start = spread(
+        [{"import_s": imp, "first_claim_s": claim} for imp, claim in zip(imports, first_claims, strict=True)]
+    )
     goals = [goal(what, idle[key], at_most=bound) for key, (what, bound) in GOALS.items()]
     return {"goals": goals, "jobs": JOBS, "window_s": window_s, **idle, **start, "realtime": _month(idle, runs)}
 
@@ -97,7 +102,7 @@ async def _runs(project: Project, meter: Meter, tab: Meter, count: int) -> Figur
     await project.ground.sql(QUEUE, project.id, count)
 
     async def done() -> bool:
-        return bool((await project.ground.sql(DONE, project.id))[0]["done"] == count)
+        return bool((await project.ground.sql(DONE, project.id))[0]["done"] == count + 1)
 
     await until(done)
     await asyncio.sleep(1.0)  # the last changes are on their way
@@ -191,6 +196,11 @@ async def _first_claim(ground: Ground) -> float:
     await ground.sql(QUEUE, project.id, 1)
     began = time.time()
     async with started(agent):
-        await until(lambda: ground.sql(DONE_ONE, project.id))
-        (row,) = await ground.sql(PICKED, project.id)
-    return float(row["at"]) - began
+        return await _claimed_at(project) - began
+
+
+async def _claimed_at(project: Project) -> float:
+    """When the first of its requests was claimed, once that one is done (a drain would give it back)."""
+    await until(lambda: project.ground.sql(DONE_ONE, project.id))
+    (row,) = await project.ground.sql(PICKED, project.id)
+    return float(row["at"])

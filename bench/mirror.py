@@ -9,10 +9,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from typing import Any
 
-from bench.figures import Effort, Figures, goal, rotate
+from bench.figures import Effort, Figures, goal, spread
 from bench.ground import Agent, Ground, Project, private, started, until
 from bench.meter import Meter, Traffic
 
@@ -35,19 +34,24 @@ NAMED = "select 1 from cron_mirror where project_id = %s and name = 'changed'"
 async def measure(ground: Ground, effort: Effort) -> dict[str, Any]:
     """By number of jobs: `{"first": …, "changed": …, "idle_per_hour": …}`, each with its requests, bytes and rows."""
     sizes = (effort.count,) if effort.count else QUICK_SIZES if effort.quick else SIZES
-    first = await rotate({str(size): partial(_first, ground, size) for size in sizes}, effort)
-    measured: dict[str, dict[str, Figures]] = {size: {"first": figures} for size, figures in first.items()}
+    firsts: dict[int, list[Figures]] = {size: [] for size in sizes}
+    for _ in range(1, effort.rotations):
+        for size in sizes:
+            async with _mirrored(ground, size) as mirror:
+                firsts[size].append(mirror.first())
+    measured: dict[int, dict[str, Figures]] = {}
     async with AsyncExitStack() as stack:
-        mirrors = [await stack.enter_async_context(_mirrored(ground, size)) for size in sizes]
-        for size, mirror in zip(measured, mirrors, strict=True):
-            measured[size]["changed"] = await mirror.changed()
+        mirrors = {size: await stack.enter_async_context(_mirrored(ground, size)) for size in sizes}
+        for size, mirror in mirrors.items():
+            first = spread([*firsts[size], mirror.first()])
+            measured[size] = {"first": first, "changed": await mirror.changed()}
         idle_s = QUICK_IDLE_S if effort.quick else IDLE_S
-        for mirror in mirrors:
+        for mirror in mirrors.values():
             await mirror.begin_idle()
         await asyncio.sleep(idle_s)
-        for size, mirror in zip(measured, mirrors, strict=True):
+        for size, mirror in mirrors.items():
             measured[size]["idle_per_hour"] = await mirror.idle(HOUR_S / idle_s)
-    smallest = measured[str(sizes[0])]
+    smallest = measured[sizes[0]]
     goals = [
         goal(f"first sync of {sizes[0]:,} jobs (s)", smallest["first"]["seconds"], at_most=GOAL_FIRST_S),
         goal(
@@ -62,58 +66,52 @@ async def measure(ground: Ground, effort: Effort) -> dict[str, Any]:
     return {"goals": goals, "idle_window_s": idle_s, **{f"{size}_jobs": each for size, each in measured.items()}}
 
 
-async def _first(ground: Ground, size: int) -> Figures:
-    """From the first request of the first sync to the last byte of its answer; and from the start of the process."""
-    began = time.monotonic()
-    async with _mirrored(ground, size) as mirror:
-        traffic = mirror.meter.traffic
-        return {
-            "seconds": traffic.answered_at[SYNC] - traffic.asked_at[SYNC],
-            "since_start_s": traffic.answered_at[SYNC] - began,
-            **_sent(traffic),
-        }
-
-
 @asynccontextmanager
 async def _mirrored(ground: Ground, size: int) -> AsyncIterator[_Mirrored]:
     """An agent of a new project, which has just mirrored its `size` jobs."""
     project = await ground.project()
     async with Meter(ground.url) as meter:
         agent = await project.agent(_jobs(size), url=meter.url)
+        began = time.monotonic()
         async with started(agent):
             await project.mirrored(agent, size, timeout_s=FIRST_LIMIT_S)
             await asyncio.sleep(SETTLE_S)  # the rows are there before the answer is
-            yield _Mirrored(project, agent, meter)
+            yield _Mirrored(project, agent, meter, began)
 
 
 class _Mirrored:
     """What is asked of a mirror that is there."""
 
-    def __init__(self, project: Project, agent: Agent, meter: Meter) -> None:
-        self._project, self._agent, self.meter = project, agent, meter
+    def __init__(self, project: Project, agent: Agent, meter: Meter, began: float) -> None:
+        self._project, self._agent, self._meter, self._began = project, agent, meter, began
         self._before: set[tuple[str, str]] = set()
+
+    def first(self) -> Figures:
+        """From the first request of the first sync to the last byte of its answer; and from the process's start."""
+        asked, answered = self._meter.traffic.asked_at[SYNC], self._meter.traffic.answered_at[SYNC]
+        return {"seconds": answered - asked, "since_start_s": answered - self._began, **_sent(self._meter.traffic)}
 
     async def changed(self) -> Figures:
         """Another name for one job, until the row has it: requests and bytes of the sync, rows written."""
         self._before = await self._versions()
-        self.meter.reset()
+        self._meter.reset()
         text = self._agent.config.read_text().replace("job-0: {", "job-0: {name: changed, ")
         fresh = self._agent.config.with_suffix(".new")
         private(fresh, text)
         fresh.replace(self._agent.config)
         await until(self._named)
         await asyncio.sleep(SETTLE_S)
-        return {**_sent(self.meter.traffic), "rows": float(await self._written())}
+        return {**_sent(self._meter.traffic), "rows": float(await self._written())}
 
     async def begin_idle(self) -> None:
         """From now on nothing changes. Every row is older than five minutes: the touch has its most to do."""
         await self._project.ground.sql(AGED, self._project.id)
         self._before = await self._versions()
-        self.meter.reset()
+        self._meter.reset()
 
     async def idle(self, times: float) -> Figures:
         """What has passed since, `times` as much; and the most rows that one sync can have touched."""
-        sent, rows = _sent(self.meter.traffic), await self._written()
+        sent, rows = _sent(self._meter.traffic), await self._written()
         per_sync = rows / sent["requests"] if sent["requests"] else 0.0
         hourly = {key: round(value * times, 1) for key, value in {**sent, "rows": float(rows)}.items()}
         return {**hourly, "rows_per_sync": round(per_sync, 1)}

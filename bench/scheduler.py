@@ -15,10 +15,10 @@ from typing import Any
 from bench import children
 from bench.figures import Effort, Figures, ratio, rotate
 
-DUE, QUICK_DUE = 1_000, 50
+DUE, QUICK_DUE = 1_000, 10
 LEAD_S, LEAD_WITH_SQLITE_S, QUICK_LEAD_S = 5.0, 10.0, 2.0
 """From the start of a program to the second in which everything is due: jobs have to be taken in before."""
-SIZES, QUICK_SIZES = (100, 1_000, 10_000), (100,)
+SIZES, QUICK_SIZES = (100, 1_000, 10_000), (10,)
 LARGE = 10_000
 """So many APScheduler writes to its store one by one, for minutes: left out."""
 IDLE_OF = 1_000

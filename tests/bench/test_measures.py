@@ -2,45 +2,70 @@
 
 from __future__ import annotations
 
-import asyncio
-import dataclasses
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
 from bench import drain, idle, mirror, pickup, scheduler, steady
 from bench.figures import Effort
 from bench.ground import Ground
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120), pytest.mark.xdist_group("e2e")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(120),
+    pytest.mark.xdist_group("bench"),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 QUICK = Effort(quick=True)
+FEW = Effort(quick=True, count=20)
 
 
-async def test_each_measure_runs_and_yields_its_keys() -> None:
-    async with Ground() as ground, asyncio.TaskGroup() as tasks:
-        measures = (pickup, drain, mirror, idle, steady)
-        few = {drain: 20, steady: 20}
-        running = {
-            each: tasks.create_task(each.measure(ground, dataclasses.replace(QUICK, count=few.get(each))))
-            for each in measures
-        }
-        running[scheduler] = tasks.create_task(scheduler.measure(QUICK))
-    measured: dict[str, Any] = {each.__name__.removeprefix("bench."): task.result() for each, task in running.items()}
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def ground() -> AsyncIterator[Ground]:
+    async with Ground() as ground:
+        yield ground
 
+
+async def test_pickup(ground: Ground) -> None:
+    measured = await pickup.measure(ground, QUICK)
     for contender in ("ours", "ours_polling", "poller_10s", "procrastinate", "floor"):
-        assert 0 < measured["pickup"][contender]["p50_ms"] <= measured["pickup"][contender]["p95_ms"]
+        assert 0 < measured[contender]["p50_ms"] <= measured[contender]["p95_ms"]
+    assert len(measured["goals"]) == 2
+
+
+async def test_drain(ground: Ground) -> None:
+    measured = await drain.measure(ground, FEW)
     for contender in ("ours", "procrastinate", "queue_floor", "spawn_floor"):
-        assert measured["drain"][contender]["per_s"] > 0
-    assert measured["drain"]["ours"]["cpu_agent_ms"] > 0
-    assert 0 < measured["drain"]["shared"]["2_agents"]["smallest_share"] <= 1
+        assert measured[contender]["per_s"] > 0
+    assert 0 < measured["shared"]["2_agents"]["smallest_share"] <= 1
+    assert len(measured["goals"]) == 2
+
+
+async def test_mirror(ground: Ground) -> None:
+    measured = await mirror.measure(ground, FEW)
+    jobs = measured["20_jobs"]
+    assert jobs["first"]["bytes"] > jobs["changed"]["bytes"] > 0
+    assert jobs["changed"]["rows"] == 1
+    assert len(measured["goals"]) == 3
+
+
+async def test_idle(ground: Ground) -> None:
+    measured = await idle.measure(ground, QUICK)
+    assert {"rss_mib", "cpu_pct", "requests_per_min", "import_s", "first_claim_s"} <= measured.keys()
+    assert measured["realtime"]["tab_changes_per_run"] > 0
+    assert len(measured["goals"]) == 3
+
+
+async def test_steady(ground: Ground) -> None:
+    measured = await steady.measure(ground, FEW)
+    assert measured["at_the_end"]["descriptors"] > 0
+    assert len(measured["goals"]) == 2
+
+
+async def test_scheduler() -> None:
+    measured = await scheduler.measure(QUICK)
     for contender in ("ours", "apscheduler", "apscheduler_sqlite", "heap"):
-        assert 0 < measured["scheduler"][contender]["p50_ms"] <= measured["scheduler"][contender]["p99_ms"]
-        assert measured["scheduler"]["scale"][contender]["100"]["ready_s"] >= 0
-    (size,) = [key for key in measured["mirror"] if key.endswith("_jobs")]
-    assert measured["mirror"][size]["first"]["bytes"] > measured["mirror"][size]["changed"]["bytes"] > 0
-    assert measured["mirror"][size]["changed"]["rows"] == 1
-    assert {"rss_mib", "cpu_pct", "requests_per_min", "import_s", "first_claim_s"} <= measured["idle"].keys()
-    assert measured["idle"]["realtime"]["messages_a_month"] > 0
-    assert measured["steady"]["at_the_end"]["descriptors"] > 0
-    assert all(len(figures["goals"]) for name, figures in measured.items() if name != "scheduler")
+        assert 0 < measured[contender]["p50_ms"] <= measured[contender]["p99_ms"]
+        assert measured["scale"][contender]["10"]["ready_s"] >= 0
