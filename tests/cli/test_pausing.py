@@ -7,11 +7,14 @@ import re
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 
 from agent.adapters.files import PauseFile
+from agent.cli.pause import pause
+from agent.cli.resume import resume
 from agent.cli.until import parse_until
 from agent.model import Pause
 
@@ -53,16 +56,23 @@ def test_what_is_no_time_to_come_is_refused_with_examples(text: str, why: str) -
         parse_until(text, NOW)
 
 
-def test_pausing_and_resuming_without_an_agent_and_without_supabase(cronmirror, config: Path) -> None:
-    paused = cronmirror("pause", "--until", "2h", "--schedule-only", MY_TOKEN="x")
-    assert (paused.returncode, paused.stderr) == (0, "")
-    assert re.search(r"the schedule; requests are still run, until .*\(in (1 h|2 h)\)", paused.stdout)
-    assert "the next start will find it paused" in paused.stdout
-    assert cronmirror("exec", "hello", MY_TOKEN="x").stdout == "hello\n"
-    assert json.loads(cronmirror("pause", "--json", MY_TOKEN="x").stdout) == {"paused": {"mode": "all", "until": None}}
-    assert "resumed" in cronmirror("resume", MY_TOKEN="x").stdout
-    assert "was not paused" in cronmirror("resume", MY_TOKEN="x").stdout
-    assert cronmirror("pause", "--until", "yesterday", MY_TOKEN="x").returncode == 2
+def test_pausing_and_resuming_without_an_agent_and_without_supabase(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MY_TOKEN", "x")
+    where: dict[str, Any] = {"config": config, "state_dir": tmp_path / "state"}
+    pause(until="2h", schedule_only=True, **where)
+    said = capsys.readouterr().out
+    assert re.search(r"the schedule; requests are still run, until .*\(in (1 h|2 h)\)", said)
+    assert "the next start will find it paused" in said
+    pause(as_json=True, **where)
+    assert json.loads(capsys.readouterr().out) == {"paused": {"mode": "all", "until": None}}
+    resume(**where)
+    assert "resumed" in capsys.readouterr().out
+    resume(**where)
+    assert "was not paused" in capsys.readouterr().out
+    with pytest.raises(typer.BadParameter):
+        pause(until="yesterday", **where)
 
 
 def test_a_pause_file_that_is_damaged_still_holds_and_resuming_mends_it(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ async def test_a_box_is_paused_shown_restarted_and_resumed(start_agent: StartAge
     assert "paused" in await cronmirror(agent, "pause", "--until", "2h")
     await agent.wait_event("paused on this box", timeout=3)
     await wait_until(lambda: shown(operator, "all"))
+    assert await cronmirror(agent, "exec", "hello") == "hello\n"
     request = await operator.press_run("hello")
     await wait_until(lambda: missed(operator, "paused"))
     assert await asyncio.to_thread(agent.stop) == 0
