@@ -33,11 +33,20 @@ def check(
             raise typer.Exit(2) from err
         raise
     warnings = [*found.warnings, *found.missing_for_run()]
+    others = {job.id: sorted(lacking) for job in found.jobs if (lacking := found.lacking(job))}
     if as_json:
         print_json(
-            {"ok": True, "project": found.project, "jobs": len(found.jobs), "warnings": [str(w) for w in warnings]}
+            {
+                "ok": True,
+                "project": found.project,
+                "jobs": len(found.jobs),
+                "warnings": [str(w) for w in warnings],
+                "left_to_others": others,
+            }
         )
         return
     for warning in warnings:
         stderr.print(f"[yellow]warning:[/] {escape(plain(str(warning)))}")
     stdout.print(f"{path.name} is fine: project {escape(found.project)}, {len(found.jobs)} jobs")
+    for job_id, tags in others.items():
+        stdout.print(f"{escape(job_id)} is left to other agents: `agent.tags` has no {escape(', '.join(tags))}")

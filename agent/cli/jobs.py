@@ -21,16 +21,23 @@ def jobs(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     found = read_config(find_config(config, os.environ), os.environ, private=False).config
     now = datetime.now(UTC)
     if as_json:
-        print_json([_facts(job, now) for job in found.jobs])
+        print_json([_facts(job, now) | {"lacking_tags": sorted(found.lacking(job))} for job in found.jobs])
         return
     table = Table("job", "name", "schedule", "next run", "runs")
     for job in found.jobs:
-        upcoming = next_run_at(job, now) if job.enabled else None
-        shown = f"{ago(upcoming, now)} ({local(upcoming)})" if upcoming else ("disabled" if not job.enabled else "–")
+        lacking = ", ".join(sorted(found.lacking(job)))
+        shown = f"left to agents tagged {lacking}" if lacking else _when(job, now)
         table.add_row(
             *(escape(plain(text)) for text in (job.id, job.name, _schedule(job), shown, job.instructions or ""))
         )
     stdout.print(table)
+
+
+def _when(job: Job, now: datetime) -> str:
+    if not job.enabled:
+        return "disabled"
+    upcoming = next_run_at(job, now)
+    return f"{ago(upcoming, now)} ({local(upcoming)})" if upcoming else "–"
 
 
 def _schedule(job: Job) -> str:

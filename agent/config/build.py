@@ -120,12 +120,6 @@ class Builder:
         for tag in self.settings.limits.tags:
             if tag not in used:
                 self._warn(("limits", "tags", tag), "limits nothing: no job has this tag")
-        for job in jobs:
-            every_s = job.schedule.every_s if job.schedule else None
-            if every_s is not None and job.jitter_s >= every_s:
-                of_job = self.settings.jobs[job.id].jitter is not None
-                where: Path = ("jobs", job.id, "jitter" if of_job else "every")
-                self._warn(where, "the jitter is as long as the period: runs may come in one another's turn")
 
     def _schedule(self, path: Path, spec: JobSpec) -> Schedule | None:
         zone = _first(spec.timezone, self.settings.defaults.timezone, self.around.timezone)

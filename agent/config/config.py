@@ -70,6 +70,10 @@ class Config:
         """The job of that id, or None."""
         return next((job for job in self.jobs if job.id == job_id), None)
 
+    def lacking(self, job: Job) -> frozenset[str]:
+        """Tags that `runs_on` wants and this agent has not: then the job is left to other agents."""
+        return job.runs_on - self.agent_tags
+
     def missing_for_run(self) -> tuple[Problem, ...]:
         """What keeps this configuration from talking to Supabase; empty when nothing does."""
         if self.supabase is None:

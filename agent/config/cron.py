@@ -6,8 +6,10 @@ no `R` and `H`.
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import datetime
+from itertools import pairwise
 
 from croniter import CroniterBadDateError, CroniterError, croniter
 
@@ -17,6 +19,8 @@ FIELDS = ("minute", "hour", "day of month", "month", "day of week")
 
 _LONGEST = 500
 _YEARS = 5
+_LOOKED_AT = 500
+"""Slots of a schedule whose shortest gap is wanted: what differs within a day or a week is among them."""
 _FROM = datetime(2023, 3, 1)  # noqa: DTZ001  # naive on purpose: croniter misreads aware ones (DESIGN §4.8)
 """Any date does; from this one the leap day of 2024 is near."""
 _RANDOM = re.compile(r"(?<![A-Za-z])[RrHh](?![A-Za-z])")
@@ -36,6 +40,21 @@ def cron_fault(expr: str) -> str | None:
     if _RANDOM.search(text):
         return "`R` and `H` (random fields) are not supported; write the number itself"
     return _never(text)
+
+
+def shortest_gap_s(expr: str) -> float:
+    """The shortest time between two slots, in seconds, among many in a row; infinite where there is one, or none.
+
+    For what `cron_fault` lets pass. croniter knows the aliases too.
+    """
+    if expr.strip() == STARTUP:
+        return math.inf
+    slots = croniter(expr.strip().lower(), _FROM, second_at_beginning=True, implement_cron_bug=True)
+    try:
+        instants = [slots.get_next(datetime) for _ in range(_LOOKED_AT)]
+    except CroniterBadDateError:
+        return math.inf
+    return min((after - before).total_seconds() for before, after in pairwise(instants))
 
 
 def _not_fields(text: str, count: int) -> str:

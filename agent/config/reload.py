@@ -26,13 +26,18 @@ _log = structlog.get_logger()
 
 
 class Catalogue:
-    """`ports.Jobs`: the jobs of the last good configuration. `config=None`: there never was one."""
+    """`ports.Jobs`: the jobs of the last good configuration. `config=None`: there never was one.
+
+    Jobs whose `runs_on` wants a tag that this agent has not are left out here, so that no stage knows them. The tags
+    are those of the start, like everything under `agent:`.
+    """
 
     def __init__(self, config: Config | None, *, error: ConfigError | None = None) -> None:
         """`error`: why the file is not what is in force (the agent started on a last good copy, or on nothing)."""
         self._revision = 1
         self._changed = asyncio.Event()
         self._config_error = _summary(error) if error else None
+        self._tags = config.agent_tags if config else None
         self._put(config)
 
     @property
@@ -60,8 +65,8 @@ class Catalogue:
         return self._by_id.get(job_id)
 
     def all(self) -> Sequence[Job]:
-        """Every job in file order."""
-        return self._config.jobs if self._config else ()
+        """Every job that this agent serves, in file order."""
+        return self._served
 
     async def wait_changed(self, revision: int) -> int:
         """Return the new revision as soon as it is no longer `revision`."""
@@ -85,8 +90,13 @@ class Catalogue:
         self._config_error = _summary(error)
 
     def _put(self, config: Config | None) -> None:
+        if self._tags is None and config:
+            self._tags = config.agent_tags
         self._config = config
-        self._by_id = {job.id: job for job in config.jobs} if config else {}
+        self._served = tuple(job for job in config.jobs if job.runs_on <= (self._tags or frozenset())) if config else ()
+        self._by_id = {job.id: job for job in self._served}
+        if config and (others := len(config.jobs) - len(self._served)):
+            _log.info("jobs are left to agents with other tags", jobs=others, tags=sorted(self._tags or ()))
 
 
 class Reloader:

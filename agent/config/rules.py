@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from agent.config.cron import cron_fault, shortest_gap_s
 from agent.config.faults import ALSO_CALLED
 from agent.config.payload import schema_faults
 from agent.config.tree import Node, Path
+from agent.config.units import NotThisUnit, parse_duration
 from agent.model import Retry
 
 _TIMES = ("schedule", "every", "at")
@@ -79,9 +81,38 @@ def _with_defaults(job: Node, defaults: Node | None, path: Path) -> Iterator[tup
         )
     if _present(job, ("when_offline",)) and _word(job, defaults, "placement", "mine") == "mine":
         yield (*path, "when_offline"), "concerns shared jobs alone; add `placement: any`, or drop it"
+    yield from _jitter(job, defaults, path)
     if (codes := _exit_codes(job)) is not None:
         reasons = _reasons(job) or (_reasons(defaults) if defaults is not None else None)
         yield from _unused_exit_codes(codes, reasons, (*path, "retry", "exit_codes"))
+
+
+def _jitter(job: Node, defaults: Node | None, path: Path) -> Iterator[tuple[Path, str]]:
+    """A slot that runs after the next one was due would be missed, or make the next one skip."""
+    timing = next(iter(_present(job, ("every", "schedule"))), None)
+    jitter, period = _seconds(_word(job, defaults, "jitter", "0s")), _period_s(job, timing)
+    if timing and jitter and period is not None and jitter >= period:
+        own = bool(_present(job, ("jitter",)))
+        whose = "is" if own else "has a jitter in `defaults` that is"
+        shorter = "write a shorter one" if own else "give this job a shorter `jitter`, or `jitter: 0s`"
+        yield (*path, "jitter" if own else timing), f"{whose} not shorter than the time between two slots; {shorter}"
+
+
+def _period_s(job: Node, timing: str | None) -> float | None:
+    """The shortest time between two slots; None where there is none, or what is written is at fault anyway."""
+    text = _text(job.child(timing)) if timing else None
+    if text is None:
+        return None
+    if timing == "every":
+        return _seconds(text)
+    return shortest_gap_s(text) if cron_fault(text) is None else None
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        return parse_duration(text)
+    except NotThisUnit:
+        return None
 
 
 def _unlimitable(tree: Node) -> Iterator[tuple[Path, str]]:

@@ -91,6 +91,15 @@ def test_jobs_lists_them_with_their_next_run(cronmirror: Cronmirror, config: Pat
     assert "sesame-open" not in json.dumps(rows)
 
 
+def test_a_job_of_other_agents_is_shown_with_the_reason_and_runs_by_hand(cronmirror: Cronmirror, config: Path) -> None:
+    config.write_text("project: x\njobs: {far: {run: [echo, near], every: 1h, runs_on: {tags: [gpu]}}}\n")
+    assert "far is left to other agents: `agent.tags` has no gpu" in cronmirror("check").stdout
+    assert json.loads(cronmirror("check", "--json").stdout)["left_to_others"] == {"far": ["gpu"]}
+    assert "left to agents tagged gpu" in cronmirror("jobs", COLUMNS="200").stdout
+    assert json.loads(cronmirror("jobs", "--json").stdout)[0]["lacking_tags"] == ["gpu"]
+    assert cronmirror("exec", "far").stdout == "near\n"
+
+
 def test_exec_runs_a_job_here_and_now_and_runs_remembers_it(cronmirror: Cronmirror, config: Path) -> None:
     done = cronmirror("exec", "hello", MY_TOKEN="sesame-open")
     assert (done.returncode, done.stdout) == (0, "hello\n")

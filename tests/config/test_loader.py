@@ -230,11 +230,36 @@ def test_a_python_job_is_a_function_with_typed_arguments():
 
 
 def test_what_cannot_be_meant_is_a_warning():
-    text = "project: p\nlimits: {tags: {medai: 1}}\ndefaults: {jitter: 1m}\njobs: {j: {run: [a], every: 20s}}"
+    text = "project: p\nlimits: {tags: {medai: 1}}\njobs: {j: {run: [a], every: 20s}}"
     assert [str(each) for each in config_of(text).warnings] == [
-        "config.yaml:2: limits.tags.medai: limits nothing: no job has this tag",
-        "config.yaml:4: jobs.j.every: the jitter is as long as the period: runs may come in one another's turn",
+        "config.yaml:2: limits.tags.medai: limits nothing: no job has this tag"
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "at"),
+    [
+        ("jitter: 20s, every: 20s", "jobs.j.jitter: is not shorter than the time between two slots; write a shorter"),
+        ('jitter: 11m, schedule: "0,50 * * * *"', "jobs.j.jitter: is not shorter"),
+        ('jitter: 1h, schedule: "@hourly"', "jobs.j.jitter: is not shorter"),
+        ("every: 20s", "jobs.j.every: has a jitter in `defaults` that is not shorter than the time between two slots"),
+        ("jitter: 19s, every: 20s", None),
+        ('jitter: 59m, schedule: "@hourly"', None),
+        ('jitter: 1d, schedule: "@startup"', None),
+        ('jitter: 1d, schedule: "0 0 29 2 *"', None),
+        ("jitter: 1d, at: 2030-01-01T00:00", None),
+        ("jitter: 0s, every: 20s", None),
+        ('jitter: 1d, schedule: "nonsense"', "jobs.j.schedule: "),
+        ("jitter: 1d, every: often", "jobs.j.every: "),
+    ],
+)
+def test_a_jitter_is_shorter_than_the_time_between_two_slots(written, at):
+    text = f"project: p\ndefaults: {{jitter: 1m}}\njobs: {{j: {{run: [a], {written}}}}}"
+    if at is None:
+        config_of(text)
+    else:
+        (found,) = problems_of(text)
+        assert at in found
 
 
 @pytest.mark.parametrize(

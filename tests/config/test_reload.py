@@ -56,6 +56,24 @@ def test_the_catalogue_answers_for_the_configuration_in_force():
     assert jobs.get("b") is None
 
 
+def test_jobs_of_agents_with_other_tags_are_not_in_it():
+    text = (
+        "project: p\nagent: {{id: m, tags: {}}}\njobs: {{a: {{run: [x], runs_on: {{tags: [gpu]}}}}, b: {{run: [y]}}}}"
+    )
+    without, with_tag = config_of(text.format("[big]")), config_of(text.format("[big, gpu]"))
+    catalogue = Catalogue(without)
+    assert [job.id for job in catalogue.all()] == ["b"]
+    assert catalogue.get("a") is None
+    assert without.lacking(without.jobs[0]) == {"gpu"}
+    assert catalogue.accept(with_tag)  # tags are read at the start, as the reload says
+    assert [job.id for job in catalogue.all()] == ["b"]
+    assert without.restart_needed(with_tag) == ("agent",)
+    assert [job.id for job in Catalogue(with_tag).all()] == ["a", "b"]
+    late = Catalogue(None, error=BAD)
+    late.accept(with_tag)
+    assert [job.id for job in late.all()] == ["a", "b"]
+
+
 def test_without_any_valid_configuration_there_are_no_jobs_and_no_deletions():
     catalogue = Catalogue(None, error=BAD)
     assert (catalogue.valid, catalogue.all(), catalogue.get("a"), catalogue.config) == (False, (), None, None)
