@@ -42,9 +42,10 @@ from agent.queue.lease import Leases
 from agent.queue.turns import SlotTurns
 from agent.report.heartbeat import Heartbeat, Listeners, Vitals
 from agent.report.link import Link
-from agent.report.mirror import Mirror
+from agent.report.mirror import Mirror, Told
 from agent.report.outages import Outages
 from agent.report.outbox import Outbox
+from agent.report.owned import OwnJobs
 from agent.report.pauses import Pauses
 from agent.report.recover import recover
 from agent.report.streamer import LogStreamer
@@ -141,9 +142,10 @@ class Agent:
             give_back=lambda run: self._scheduler.take_back(run),  # noqa: PLW0108 - built later
         )
         self._pauses = Pauses(self._journal, self._clock, given.state.pause, self._on_pause)
+        self._own_jobs = OwnJobs(self._jobs, self._journal)
         self._scheduler = Scheduler(
             clock=self._clock,
-            jobs=self._jobs,
+            jobs=self._own_jobs,
             journal=self._journal,
             stages=Stages(
                 jumps=self._wake,
@@ -166,7 +168,10 @@ class Agent:
             self._clock,
             next_run_at,
             every_s=self._config.sync.mirror_every_s,
-            added=lambda: self._intake.look(),  # noqa: PLW0108 - the intake is built after the mirror
+            told=Told(
+                added=lambda: self._intake.look(),  # noqa: PLW0108 - the intake is built after the mirror
+                owners=self._own_jobs.learn,
+            ),
         )
 
     def _wire_requests(self, rest: Rest) -> None:
@@ -198,7 +203,7 @@ class Agent:
             runner=self.slots,
             jobs=self._jobs,
             realtime_healthy=lambda: self._realtime.healthy,
-            config_error=lambda: self._jobs.config_error,
+            config_error=lambda: self._jobs.config_error or self._own_jobs.problem,
             draining=lambda: self.slots.draining,
             outage=lambda: self._outages.last,
             want_probe=self._want_probe,
@@ -282,6 +287,7 @@ class Agent:
     async def start(self) -> None:
         """Recover what a previous life left, then start every loop: the schedule first."""
         await self._pauses.load()
+        await self._own_jobs.load()
         await self._outages.load()
         for run in await self._journal.unfinished():
             self._payloads.remove(run.run_id)

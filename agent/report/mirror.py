@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -29,6 +29,23 @@ RETRY_CAP_S = 60.0
 
 NextRun = Callable[[Job, datetime], datetime | None]
 """The first slot of a job after an instant."""
+
+Owners = Callable[[Mapping[str, str]], Awaitable[None]]
+"""Takes job id → the agent that owns it."""
+
+
+async def _nobody_asks(_: Mapping[str, str]) -> None:
+    return
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """Who hears what a sync has shown."""
+
+    added: Callable[[], None] = lambda: None
+    """The server has jobs now that it did not have; requests for them may have waited."""
+    owners: Owners = _nobody_asks
+    """After each sync: which jobs belong to other agents."""
 
 
 @dataclass(kw_only=True)
@@ -56,9 +73,8 @@ class Mirror:
         next_run_at: NextRun,
         *,
         every_s: float,
-        added: Callable[[], None] = lambda: None,
+        told: Told | None = None,
     ) -> None:
-        """`added`: the server has jobs now that it did not have; requests for them may have waited."""
         self._jobs = jobs
         self._call = call
         self._gate = gate
@@ -66,7 +82,7 @@ class Mirror:
         self._clock = clock
         self._next_run_at = next_run_at
         self._every_s = every_s
-        self._added = added
+        self._told = told or Told()
         self._known = _Known()
         self._unsendable: dict[str, MirrorRow] = {}
         self._kicked = asyncio.Event()
@@ -117,6 +133,7 @@ class Mirror:
         await self._send(known, parts[-1], tuple(rows) if self._jobs.valid else None)
         if self._jobs.valid:
             _forget(known, gone)
+        await self._told.owners({job_id: owner for job_id, owner in known.refused.items() if job_id in rows})
 
     def _must_send(self, known: _Known, row: MirrorRow) -> bool:
         if self._unsendable.get(row.job_id) == row:
@@ -139,7 +156,7 @@ class Mirror:
             known.rows[row.job_id] = row
         self._note_owners(known, part, reply)
         if fresh:
-            self._added()
+            self._told.added()
 
     async def _narrow(
         self, known: _Known, part: tuple[MirrorRow, ...], job_ids: tuple[str, ...] | None, refusal: Refused

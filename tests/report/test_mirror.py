@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from agent.errors import Refused, Superseded, Unreachable
 from agent.model import HelloReply, Placement, Retry, Schedule, ScheduleKind
 from agent.report.link import Link
-from agent.report.mirror import Mirror
+from agent.report.mirror import Mirror, Told
 from agent.report.rows import CHUNK_BYTES, CHUNK_ROWS, chunks, row_of
 from tests.support.clock import VirtualClock, settle
 from tests.support.fake_stages import FakeJobs, FakePause, a_job
@@ -70,7 +70,7 @@ async def test_all_jobs_are_mirrored_right_after_hello() -> None:
 async def test_whoever_waits_for_jobs_hears_when_new_ones_are_there() -> None:
     house = House(a_job("a"))
     added: list[int] = []
-    house.mirror._added = lambda: added.append(len(house.server.mirror))
+    house.mirror._told = Told(added=lambda: added.append(len(house.server.mirror)))
     async with running(house):
         assert added == [1]
         house.jobs.reload(a_job("a", description="changed"))
