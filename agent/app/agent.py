@@ -143,17 +143,14 @@ class Agent:
         )
         self._pauses = Pauses(self._journal, self._clock, given.state.pause, self._on_pause)
         self._own_jobs = OwnJobs(self._jobs, self._journal)
+        stages = Stages(
+            jumps=self._wake, runner=self.slots, pause=self._pauses, turns=turns, missed=self._outages.on_missed
+        )
         self._scheduler = Scheduler(
             clock=self._clock,
             jobs=self._own_jobs,
             journal=self._journal,
-            stages=Stages(
-                jumps=self._wake,
-                runner=self.slots,
-                pause=self._pauses,
-                turns=turns,
-                missed=self._outages.on_missed,
-            ),
+            stages=stages,
             spread=Spread(project=given.config.project, agent_id=self._agent_id),
         )
 
@@ -168,10 +165,7 @@ class Agent:
             self._clock,
             next_run_at,
             every_s=self._config.sync.mirror_every_s,
-            told=Told(
-                added=lambda: self._intake.look(),  # noqa: PLW0108 - the intake is built after the mirror
-                owners=self._own_jobs.learn,
-            ),
+            told=Told(added=lambda: self._intake.look(), owners=self._own_jobs.learn),  # noqa: PLW0108 - built later
         )
 
     def _wire_requests(self, rest: Rest) -> None:
