@@ -59,7 +59,7 @@ def main() -> int:
         began = time.monotonic()
         try:
             measured = asyncio.run(_interruptible(measure(name, effort)))
-        except (KeyboardInterrupt, asyncio.CancelledError):
+        except asyncio.CancelledError:
             print(f"{name}: interrupted; what it started has been ended", flush=True)
             return INTERRUPTED
         measured["measured"] = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **machine()}
@@ -85,10 +85,11 @@ def _arguments() -> argparse.Namespace:
 
 
 async def _interruptible(work: Awaitable[dict[str, Any]]) -> dict[str, Any]:
-    """TERM ends a measure as Ctrl-C does: by cancelling it, so that it ends what it started."""
+    """Ctrl-C and TERM cancel a measure, so that it ends what it started."""
     task = asyncio.current_task()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     return await work
 
 

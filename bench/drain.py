@@ -24,7 +24,7 @@ GOAL_OF_FLOOR, GOAL_OF_RIVAL = 0.6, 1.5
 GOAL_OF_ONE = 0.95
 """More agents must not be slower than one; less than this is no noise."""
 FLEETS, QUICK_FLEETS = (1, 2, 4), (2,)
-FLEET_SHARE = 2
+FLEET_SHARE = 4
 """A fleet drains one part in so many of the requests: there are three of them."""
 DUE_IN_S = 4.0
 """After a fleet's queue is filled: Realtime has told everybody by then."""

@@ -30,10 +30,11 @@ class Effort:
         return self.count or (quick if self.quick else usual)
 
 
-async def rotate(contenders: Mapping[str, Contender], effort: Effort) -> dict[str, Figures]:
+async def rotate(contenders: Mapping[str, Contender], effort: Effort, *, at_once: bool = False) -> dict[str, Figures]:
     """A B C A B C …: what slows the machine down for a while slows all of them. Medians, with their ranges.
 
-    All at once when it only has to be quick: then the figures mean nothing.
+    `at_once`: the contenders of a turn side by side, for those that mostly sleep; also when it only has to be quick,
+    for then the figures mean nothing.
     """
     turns: dict[str, list[Figures]] = {name: [] for name in contenders}
 
@@ -43,12 +44,12 @@ async def rotate(contenders: Mapping[str, Contender], effort: Effort) -> dict[st
         said = ", ".join(f"{key} {value:.4g}" for key, value in figures.items())
         print(f"   {turn}/{effort.rotations} {name}: {said}", flush=True)
 
-    if effort.quick:
-        async with asyncio.TaskGroup() as tasks:
-            for name in contenders:
-                tasks.create_task(take_turn(1, name))
-    else:
-        for turn in range(1, effort.rotations + 1):
+    for turn in range(1, effort.rotations + 1):
+        if at_once or effort.quick:
+            async with asyncio.TaskGroup() as tasks:
+                for name in contenders:
+                    tasks.create_task(take_turn(turn, name))
+        else:
             for name in contenders:
                 await take_turn(turn, name)
     return {name: spread(each) for name, each in turns.items()}

@@ -22,7 +22,7 @@ from bench.ground import Ground, Project, own, started, until
 from bench.meter import Meter
 
 JOBS = 100
-WINDOW_S, QUICK_WINDOW_S = 120.0, 1.0
+WINDOW_S, QUICK_WINDOW_S = 90.0, 1.0
 SETTLE_S, QUICK_SETTLE_S = 10.0, 0.0
 """After the start: imports, the first sync, Realtime."""
 MONTH_MIN = 30 * 24 * 60

@@ -17,7 +17,7 @@ from bench.meter import Meter, Traffic
 
 SIZES, QUICK_SIZES = (1_000, 10_000), (20,)
 SYNC = "/rest/v1/rpc/cron_sync_mirror"
-IDLE_S, QUICK_IDLE_S = 95.0, 0.5
+IDLE_S, QUICK_IDLE_S = 65.0, 0.5
 """A sync comes every 30 to 60 s."""
 SETTLE_S = 1.0
 HOUR_S = 3_600.0

@@ -26,7 +26,7 @@ from bench.meter import Meter
 from bench.programs import MARK, marks
 from bench.rivals import procrastinate_queue, queue_table
 
-REQUESTS, QUICK_REQUESTS = 100, 5
+REQUESTS, QUICK_REQUESTS = 80, 5
 WARM_UP = 3
 """Requests that come first and do not count."""
 PAUSE_S = 0.05
@@ -52,7 +52,7 @@ class Polls:
     """Of our configuration, where it is not the default."""
 
 
-POLLS = Polls(count=20, window_s=20, every_s=10)
+POLLS = Polls(count=20, window_s=15, every_s=10)
 QUICK_POLLS = Polls(count=2, window_s=0.5, every_s=0.5, sync="sync: {poll_every: 1s}\n")
 
 
@@ -67,10 +67,16 @@ async def measure(ground: Ground, effort: Effort) -> dict[str, Any]:
             "ours": lambda: ours(ground, count),
             "procrastinate": lambda: procrastinate(ground, rival, count),
             "floor": lambda: listening(ground, floor, count),
+        },
+        effort,
+    )
+    measured |= await rotate(
+        {
             "ours_polling": lambda: ours_polling(ground, polls),
             "poller_10s": lambda: poller(ground, script, polls),
         },
         effort,
+        at_once=True,
     )
     p50 = {name: figures["p50_ms"] for name, figures in measured.items()}
     limit = GOAL_TIMES * p50["floor"] + GOAL_MORE_MS
