@@ -139,9 +139,23 @@ def test_a_failure_with_retry_in_s_returns_to_the_queue_that_much_after_the_serv
     again = stage.request(request)
     assert (again["status"], again["claimed_by"], again["last_error"]) == ("queued", None, "exit code 1")
     assert (again["attempts"], again["completed_at"], again["result"]) == (1, None, None)
-    seconds = stage.owner.one("select extract(epoch from run_at - now())::int from cron_run_requests")
-    assert 28 <= seconds <= 30
+    since = "select round(extract(epoch from q.run_at - r.created_at))::int from cron_run_requests q, cron_runs r"
+    assert stage.owner.one(since) == 30
     assert agent.claim("backup") == []
+
+
+def test_what_went_wrong_before_is_kept_when_a_retry_succeeds(stage: Stage, agent: Agent) -> None:
+    request = stage.ask()
+    for report in (lambda row: failed(row, retry_in_s=0), a_report):
+        (row,) = agent.claim("backup")
+        agent.report(report(row))
+
+    ended = stage.request(request)
+    assert (ended["status"], ended["attempts"], ended["last_error"]) == ("done", 2, "exit code 1")
+    assert stage.owner.sql("select attempt, status from cron_runs order by attempt") == [
+        {"attempt": 1, "status": "error"},
+        {"attempt": 2, "status": "ok"},
+    ]
 
 
 def test_attempts_end_at_the_jobs_maximum(stage: Stage, agent: Agent) -> None:
