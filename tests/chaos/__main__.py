@@ -26,7 +26,8 @@ def main() -> int:
     if unknown := set(given.only) - known.keys():
         _say(f"no such scenario: {', '.join(sorted(unknown))}; --list names them all")
         return 2
-    chosen = [each for each in known.values() if each.name in given.only or not given.only]
+    everything = [each for each in known.values() if each.bounded or not given.bounded]
+    chosen = [known[name] for name in given.only] or everything
     folder = Path(tempfile.mkdtemp(prefix="cronmirror-chaos-"))
     orders = [
         Order(scenario=each.name, seed=given.seed + number, number=number, long=not given.bounded, folder=folder)

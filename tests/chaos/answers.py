@@ -30,7 +30,7 @@ async def lost_answers(world: World) -> None:
     agent = await world.ready_agent()
     for _ in range(world.times(1, 3)):
         for name in world.rng.sample(RPCS, len(RPCS)):
-            times = world.rng.randrange(1, 4)
+            times = world.rng.randrange(1, world.times(3, 4))
             wanted = world.proxy.lost[name] + times
             world.proxy.lose_answers(name, times)
             _cause(world, agent, name)
@@ -43,7 +43,7 @@ async def late_calls(world: World) -> None:
     """For each RPC: a call stays on its way, is given up and repeated, and arrives after its repetition."""
     agent = await world.ready_agent()
     for _ in range(world.times(1, 3)):
-        for name in world.rng.sample(RPCS, len(RPCS)):
+        for name in world.rng.sample(RPCS, world.times(4, len(RPCS))):
             world.proxy.hold_back(name)
             _cause(world, agent, name)
             await wait_until(lambda name=name: any(path.endswith(name) for path in world.proxy.held), PATIENCE_S)
@@ -64,7 +64,7 @@ async def error_bursts(world: World) -> None:
         for status in world.rng.sample(BURSTS, world.times(4, len(BURSTS))):
             world.press(world.rng.randrange(1, 6))
             await world.lapse(0, 1)
-            world.proxy.answer_with(status, world.rng.randrange(1, world.times(4, 8)), REST)
+            world.proxy.answer_with(status, world.rng.randrange(1, world.times(3, 8)), REST)
             world.press(2)
             await wait_until(lambda: not world.proxy.answering, PATIENCE_S)
         await world.recovered()

@@ -34,7 +34,7 @@ async def kill_postgres(world: World) -> None:
     world.found += await before.again(agent)
 
 
-@scenario("restart-postgres", brittle=True)
+@scenario("restart-postgres", brittle=True, bounded=False)
 async def restart_postgres(world: World) -> None:
     """Postgres is stopped in order for some seconds while the gateway stays, as in an upgrade."""
     agent = await world.ready_agent()

@@ -24,7 +24,7 @@ async def disk_full(world: World) -> None:
     world.ledger.other_reasons = frozenset({"spawn_failed"})  # a start that cannot be committed is none, and is told
     agent = await world.ready_agent()
     before = Descriptors.of(agent)
-    for _ in range(world.times(2, 6)):
+    for _ in range(world.times(1, 6)):
         world.press(5)
         await world.lapse(0, 0.5)
         disk.fill(agent)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from agent.localstack.stack import Options
 from tests.support.stack import Project, StackThread, new_project
 
-BRIEF_TOKEN_S = 10
+BRIEF_TOKEN_S = 8
 NEVER_PRUNED = "update cron_projects set pruned_at = now() + interval '1 day' where project_id = %s"
 """Retention keeps 200 runs of a job: rows that it removed would look lost."""
 ENDINGS = """
@@ -34,13 +35,15 @@ class Houses:
     def __init__(self) -> None:
         self._rooms = contextlib.ExitStack()
         self._shared: StackThread | None = None
+        self._door = threading.Lock()
 
     def shared(self) -> StackThread:
         """The stack for rounds that leave it whole; started when it is first needed."""
-        if self._shared is None:
-            folder = self._rooms.enter_context(tempfile.TemporaryDirectory(prefix="cronmirror-chaos-stack-"))
-            self._shared = self._rooms.enter_context(_standing(Path(folder), Options(fsync=False, bcrypt_rounds=4)))
-        return self._shared
+        with self._door:
+            if self._shared is None:
+                folder = self._rooms.enter_context(tempfile.TemporaryDirectory(prefix="cronmirror-chaos-stack-"))
+                self._shared = self._rooms.enter_context(_standing(Path(folder), Options(fsync=False, bcrypt_rounds=4)))
+            return self._shared
 
     @contextlib.contextmanager
     def brittle(self, folder: Path) -> Iterator[StackThread]:

@@ -16,6 +16,10 @@ AGED_BEATS = (
 RESCUER = (
     "update cron_agent_beats set beating_since = now() - interval '5 minutes' where project_id = %s and agent_id = %s"
 )
+PAGE_IS_OPEN = (
+    "update cron_projects set swept_at = now() - interval '20 seconds', swept_since = now() - interval '5 minutes' "
+    "where project_id = %s"
+)
 OTHER = 'limits: {concurrency: 2}\njobs:\n  elsewhere: {run: ["true"]}\n'
 
 
@@ -33,9 +37,10 @@ async def kill_agent(world: World) -> None:
 
 @scenario("freeze-past-lease")
 async def freeze_past_lease(world: World) -> None:
-    """SIGSTOP past the lease: another agent's beat rescues what it held; its late results must change nothing."""
+    """SIGSTOP past the lease: another agent, or a page, rescues what it held; its late results must change nothing."""
     agent = await world.ready_agent()
-    await world.ready_agent("rescuer", jobs=OTHER, person=world.project.add_person("agent"))
+    if world.long:
+        await world.ready_agent("rescuer", jobs=OTHER, person=world.project.add_person("agent"))
     truly = world.long and world.rng.random() < 1 / 3
     for _ in range(world.times(1, 2)):
         held = [world.ledger.press("slow") for _ in range(3)]
@@ -43,11 +48,21 @@ async def freeze_past_lease(world: World) -> None:
         with world.frozen(agent):
             world.press(2)
             if not truly:
-                for statement in (AGED_LEASES, AGED_BEATS):
-                    world.project.sql(statement, world.project.project_id, "mac")
-                world.project.sql(RESCUER, world.project.project_id, "rescuer")
+                _age(world)
             await wait_until(lambda held=held: not _running(world, held, every=False), PATIENCE_S)
         await world.recovered()
+
+
+def _age(world: World) -> None:
+    """Minutes pass for the lease and its holder, not for whoever may rescue: the other agent, or else a page."""
+    project = world.project.project_id
+    for statement in (AGED_LEASES, AGED_BEATS):
+        world.project.sql(statement, project, "mac")
+    if world.long:
+        world.project.sql(RESCUER, project, "rescuer")
+    else:
+        world.project.sql(PAGE_IS_OPEN, project)
+        world.project.sql("select cron_sweep_project(%s, null)", project)
 
 
 def _running(world: World, ids: list[str], *, every: bool = True) -> bool:

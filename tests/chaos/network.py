@@ -35,7 +35,7 @@ async def reset(world: World) -> None:
     world.found += await before.again(agent)
 
 
-@scenario("cut")
+@scenario("cut", bounded=False)
 async def cut(world: World) -> None:
     """Nobody listens any more: every attempt to connect is refused, for seconds at a time."""
     agent = await world.ready_agent()
@@ -57,7 +57,7 @@ async def latency(world: World) -> None:
     agent = await world.ready_agent()
     before = Descriptors.of(agent)
     world.proxy.latency_s = 1.0
-    for _ in range(world.times(2, 6)):
+    for _ in range(world.times(1, 6)):
         world.press(5)
         await world.lapse(1, 4)
     await world.ledger.settled(300)
@@ -72,7 +72,7 @@ async def slow_line(world: World) -> None:
     agent = await world.ready_agent()
     before = Descriptors.of(agent)
     world.proxy.bytes_per_s = 1000.0
-    for _ in range(world.times(2, 5)):
+    for _ in range(world.times(1, 5)):
         world.press(4)
         await world.lapse(1, 4)
     world.proxy.bytes_per_s = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 import shutil
@@ -17,6 +18,7 @@ from tests.chaos.scenario import Scenario
 from tests.chaos.world import World
 from tests.support.fault_proxy import FaultProxy
 from tests.support.ledger import Broken, Kind, Ledger
+from tests.support.stack import StackThread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +91,9 @@ async def play(order: Order, scenario: Scenario, houses: Houses) -> Result:
 
 @contextlib.asynccontextmanager
 async def _world(order: Order, scenario: Scenario, houses: Houses) -> AsyncIterator[World]:
-    with contextlib.ExitStack() as rooms:
-        stack = rooms.enter_context(houses.brittle(order.place / "stack")) if scenario.brittle else houses.shared()
+    rooms = contextlib.ExitStack()
+    try:
+        stack = await asyncio.to_thread(_house, order, scenario, houses, rooms)
         project = settle_in(stack)
         ledger = Ledger(project, order.place)
         ledger.may_be_lost = False
@@ -103,10 +106,17 @@ async def _world(order: Order, scenario: Scenario, houses: Houses) -> AsyncItera
                 folder=order.place,
                 rng=random.Random(order.seed),  # noqa: S311 - a seed that can be repeated, no secret
                 long=order.long,
+                rooms=rooms,
             )
             try:
                 yield world
             finally:
                 for agent in world.agents:
                     agent.stop()
-                world.rooms.close()
+    finally:
+        await asyncio.to_thread(rooms.close)
+
+
+def _house(order: Order, scenario: Scenario, houses: Houses, rooms: contextlib.ExitStack) -> StackThread:
+    """In a thread: other rounds may be played in this loop meanwhile."""
+    return rooms.enter_context(houses.brittle(order.place / "stack")) if scenario.brittle else houses.shared()

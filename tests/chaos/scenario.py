@@ -22,6 +22,8 @@ class Scenario:
     story: Story
     brittle: bool
     """Needs a stack of its own: Postgres, the gateway or the tokens are at stake."""
+    bounded: bool
+    """Has its place in the bounded form."""
 
     @property
     def about(self) -> str:
@@ -32,11 +34,11 @@ class Scenario:
 _found: dict[str, Scenario] = {}
 
 
-def scenario(name: str, *, brittle: bool = False) -> Callable[[Story], Story]:
+def scenario(name: str, *, brittle: bool = False, bounded: bool = True) -> Callable[[Story], Story]:
     """Register the function below as the story of a scenario."""
 
     def register(story: Story) -> Story:
-        _found[name] = Scenario(name=name, story=story, brittle=brittle)
+        _found[name] = Scenario(name=name, story=story, brittle=brittle, bounded=bounded)
         return story
 
     return register
