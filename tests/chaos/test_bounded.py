@@ -20,7 +20,7 @@ TESTS = 7
 WORKERS = 2
 """Groups that xdist may play beside each other."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

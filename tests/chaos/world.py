@@ -28,7 +28,7 @@ agent: {{id: {agent}}}
 supabase: {{url: "${{SUPABASE_URL}}", key: "${{SUPABASE_KEY}}", email: "{email}", password: "${{AGENT_PASSWORD}}"}}
 sync: {{mirror_every: 30s, poll_every: 1s}}
 """
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 """For anything that has to happen at last: generous, for the machine may be busy with other things."""
 WARM_POOL = 5
 """Connections that the agent's HTTP client keeps for the next call."""
