@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -85,6 +86,24 @@ async def test_only_steps_without_food_count_and_a_watchdog_that_was_stopped_is_
     silent.start()
     silent._thread.join()
     assert len(ended) == 1
+
+
+def test_steps_are_counted_and_not_the_time_between_them() -> None:
+    """As when the process is stopped in the midst of each of its waits."""
+    ended: list[float] = []
+    dog = Watchdog(limit_s=0.05, step_s=0.01, end=ended.append)
+    left = [False] * 5 + [True]
+    pause = threading.Event()
+
+    class Stopped:
+        def wait(self, seconds: float) -> bool:
+            pause.wait(5 * seconds)
+            return left.pop(0)
+
+    dog._stopped = Stopped()  # type: ignore[assignment]
+    dog._watch()
+    assert ended == []
+    assert left == []
 
 
 @pytest.mark.parametrize("abstract", [False, True] if sys.platform == "linux" else [False])
