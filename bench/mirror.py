@@ -24,7 +24,7 @@ HOUR_S = 3_600.0
 GOAL_FIRST_S = 3.0
 """For 1,000 jobs."""
 GOAL_TOUCHED = 10
-FIRST_LIMIT_S = 120.0
+FIRST_LIMIT_S = 300.0
 
 VERSIONS = "select job_id, xmin::text as version from cron_mirror where project_id = %s"
 AGED = "update cron_mirror set updated_at = now() - interval '10 minutes' where project_id = %s"
