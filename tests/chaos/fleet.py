@@ -21,8 +21,9 @@ async def three_agents(world: World) -> None:
     yaml = f"limits: {{concurrency: 4}}\njobs:\n{shared}"
     world.ledger.work = Work(yaml=yaml, every_s={"beat": 1, "chime": 2})
     agents = [await world.ready_agent(name, person=world.project.add_person("agent")) for name in NAMES]
-    world.press(world.times(60, 300), "shared")
-    for _ in range(world.times(6, 60)):
+    kills = world.times(5, 120)
+    for _ in range(kills):
+        world.press(world.times(60, 300) // kills + 1, "shared")
         await world.lapse(1)
         agent = world.rng.choice(agents)
         world.kill(agent)

@@ -27,9 +27,9 @@ OTHER = 'limits: {concurrency: 2}\njobs:\n  elsewhere: {run: ["true"]}\n'
 async def kill_agent(world: World) -> None:
     """The agent is killed (-9) at random instants, while it starts, claims, runs and reports; it is started again."""
     agent = await world.ready_agent()
-    for _ in range(world.times(6, 25)):
-        world.press(world.rng.randrange(1, 8))
-        await world.lapse(0, 2.5)
+    for _ in range(world.times(6, 70)):
+        world.press(world.rng.randrange(4))
+        await world.lapse(0, 3)
         world.kill(agent)
         agent.start()
     await world.recovered()
