@@ -32,6 +32,7 @@ async def disk_full(world: World) -> None:
         await world.lapse(1, 4)
         disk.free(agent)
         await world.recovered()
+    await world.schedule_goes_on()
     world.found += await before.again(agent)
 
 

@@ -135,6 +135,19 @@ class World:
         await wait_until(ended, PATIENCE_S)
         self.recoveries.append(time.monotonic() - began)
 
+    async def schedule_goes_on(self) -> None:
+        """Wait until every job with slots has a row of a slot that is still to come."""
+        (now,) = self.project.sql("select clock_timestamp() as at")
+
+        def later() -> bool:
+            rows = self.project.sql(
+                "select distinct job_id from cron_runs where project_id = %s and scheduled_for > %s",
+                *(self.project.project_id, now["at"]),
+            )
+            return {row["job_id"] for row in rows} >= self.ledger.work.every_s.keys()
+
+        await wait_until(later, PATIENCE_S)
+
     # ── the end ─────────────────────────────────────────────────────────────
 
     async def settled(self) -> None:
