@@ -90,7 +90,8 @@ def _with_defaults(job: Node, defaults: Node | None, path: Path) -> Iterator[tup
 def _jitter(job: Node, defaults: Node | None, path: Path) -> Iterator[tuple[Path, str]]:
     """A slot that runs after the next one was due would be missed, or make the next one skip."""
     timing = next(iter(_present(job, ("every", "schedule"))), None)
-    jitter, period = _seconds(_word(job, defaults, "jitter", "0s")), _period_s(job, timing)
+    jitter = _seconds(_word(job, defaults, "jitter", "0s"))
+    period = _period_s(job, timing) if jitter else None  # five hundred slots of a cron expression take a while
     if timing and jitter and period is not None and jitter >= period:
         own = bool(_present(job, ("jitter",)))
         whose = "is" if own else "has a jitter in `defaults` that is"
