@@ -7,36 +7,26 @@ sign in → hello → outbox → mirror → Realtime → claim. `docs/tasks.md` 
 from __future__ import annotations
 
 import asyncio
-import platform
 import socket
-from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass
-from importlib.metadata import version
-from uuid import UUID
+from contextlib import suppress
 
 import structlog
 
 from agent.adapters.clock import SystemClock
-from agent.adapters.files import StateDir
-from agent.adapters.http_job import HttpJobs
-from agent.adapters.machine import machine_id
 from agent.adapters.payloads import PayloadFiles
 from agent.adapters.process import GroupProcesses
 from agent.adapters.sdnotify import SystemdNotify
-from agent.adapters.sqlite import Journal
 from agent.adapters.supabase.realtime import SupervisedRealtime
 from agent.adapters.supabase.rest import Rest
 from agent.adapters.watch import FileWatch
 from agent.adapters.watchdog import Watchdog
-from agent.app.configuration import Configuration
+from agent.app.given import Given
 from agent.app.guard import Guard
 from agent.app.home import home_of
-from agent.app.supabase import Supabase, connect
+from agent.app.introduction import INSTANCE_NOTE, Introduction
 from agent.app.tasks import Loops
-from agent.config.config import Config
 from agent.errors import CronmirrorError, StateError
-from agent.model import BeatReply, Hello
+from agent.model import BeatReply
 from agent.queue.intake import Box, Intake, Queue
 from agent.queue.lease import Leases
 from agent.queue.turns import SlotTurns
@@ -58,33 +48,18 @@ from agent.schedule.timetable import next_run_at
 
 log = structlog.get_logger()
 
-INSTANCE_NOTE = "instance"
 FLUSH_S = 10.0
 """How long the last reports may take when the agent stops; what is left is sent by the next start."""
 FLUSH_LOGS_S = 2.0
 """The same for live output; what is left is dropped: the reports have it."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Given:
-    """What an agent is made of: opened before it, closed after it."""
-
-    configuration: Configuration
-    config: Config
-    state: StateDir
-    journal: Journal
-    supabase: Supabase
-    calls: HttpJobs
-    environ: Mapping[str, str]
-    takeover: bool
-
-
 class Agent:
-    """One running agent. Build it with `open_agent`, then `start`, `wait_failed`, `drain`, `stop`."""
+    """One running agent. Build it of what `given.opened` yields, then `start`, `wait_failed`, `drain`, `stop`."""
 
     def __init__(self, given: Given) -> None:
         self._config, self._state, self._journal = given.config, given.state, given.journal
-        self._supabase, self._takeover = given.supabase, given.takeover
+        self._supabase = given.supabase
         self._configuration = given.configuration
         self._jobs = given.configuration.catalogue
         self._agent_id = given.config.agent_id or given.state.agent_id(socket.gethostname())
@@ -112,8 +87,9 @@ class Agent:
         self._wire_runs(given, SlotTurns(rest, self._link, self._clock))
         self._wire_reports(rest)
         self._wire_requests(rest)
+        self._introduction = Introduction(given, self._agent_id, self.slots, self._outages)
         self.heartbeat = Heartbeat(
-            rest, self._greeting, self._vitals(), self._listeners(), self._link, self._pauses, self._clock
+            rest, self._introduction.hello, self._vitals(), self._listeners(), self._link, self._pauses, self._clock
         )
 
     def _wire_runs(self, given: Given, turns: SlotTurns) -> None:
@@ -201,7 +177,7 @@ class Agent:
             draining=lambda: self.slots.draining,
             outage=lambda: self._outages.last,
             want_probe=self._want_probe,
-            known=self._known_requests,
+            known=self._introduction.known_requests,
         )
 
     def _listeners(self) -> Listeners:
@@ -246,35 +222,6 @@ class Agent:
     def _on_probed(self, reply: BeatReply) -> None:
         if self._probing:
             self._realtime.probe_sent(reply.server_time)
-
-    async def _known_requests(self) -> tuple[UUID, ...]:
-        """Requests that this agent has, or whose end it has still to report. First the runs: one may end meanwhile."""
-        admitted = [run.request_id for run in self.slots.running() if run.request_id is not None]
-        return tuple({*admitted, *await self._journal.unreported_requests()})
-
-    async def _greeting(self) -> Hello:
-        return Hello(
-            instance=await self._instance(),
-            known=await self._known_requests(),
-            takeover=self._takeover,
-            info={
-                "name": self._config.agent_name or self._agent_id,
-                "version": version("cronmirror"),
-                "hostname": socket.gethostname(),
-                "platform": platform.platform(),
-                "python": platform.python_version(),
-                "tags": sorted(self._config.agent_tags),
-                "last_outage": self._outages.last,
-            },
-        )
-
-    async def _instance(self) -> UUID:
-        """Who remembers: state directory and journal together. Without the journal nobody knows what had begun."""
-        kept = await self._journal.get(INSTANCE_NOTE)
-        instance = self._state.instance(machine_id(), anew=kept is None)
-        if kept != str(instance):
-            await self._journal.put(INSTANCE_NOTE, str(instance))
-        return instance
 
     # ── life ────────────────────────────────────────────────────────────────
 
@@ -365,35 +312,3 @@ class Agent:
             if await self._journal.newest():
                 log.warning("reports that Supabase does not have yet are kept for the next start")
         log.info("agent stopped")
-
-
-@asynccontextmanager
-async def open_agent(
-    configuration: Configuration, state: StateDir, environ: Mapping[str, str], *, takeover: bool
-) -> AsyncIterator[Agent]:
-    """Lock the state directory, open what the agent needs, close it afterwards. Raises `StateError`, `ConfigError`."""
-    config = configuration.catalogue.config
-    assert config is not None  # noqa: S101 - Configuration.open raises without one
-    redactor = configuration.redactor
-    with state.lock():
-        journal = await Journal.open(state.database, SystemClock())
-        try:
-            async with (
-                aclosing(HttpJobs()) as calls,
-                connect(config, session_file=state.session, clock=SystemClock()) as supabase,
-            ):
-                supabase.session.on_change(lambda token: redactor.add([token]))
-                yield Agent(
-                    Given(
-                        configuration=configuration,
-                        config=config,
-                        state=state,
-                        journal=journal,
-                        supabase=supabase,
-                        calls=calls,
-                        environ=environ,
-                        takeover=takeover,
-                    )
-                )
-        finally:
-            await journal.close()

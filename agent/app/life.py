@@ -19,8 +19,9 @@ from pathlib import Path
 import structlog
 
 from agent.adapters.files import StateDir
-from agent.app.agent import Agent, open_agent
+from agent.app.agent import Agent
 from agent.app.configuration import Configuration
+from agent.app.given import opened
 from agent.app.logs import LogFormat, configure
 from agent.app.reading import read_config
 from agent.errors import ConfigError, CronmirrorError
@@ -49,7 +50,8 @@ async def run_agent(wishes: Wishes, environ: Mapping[str, str]) -> None:
     configuration = Configuration.open(wishes.config, state, environ)
     configure(level=wishes.log_level, style=wishes.log_format, redact=configuration.redactor)
     signals = _Signals(configuration)  # from now on: a reload or a stop may come while the agent is still recovering
-    async with open_agent(configuration, state, environ, takeover=wishes.takeover) as agent:
+    async with opened(configuration, state, environ, takeover=wishes.takeover) as given:
+        agent = Agent(given)
         await agent.start()
         if wishes.until_eof:
             signals.stop_at_eof()
