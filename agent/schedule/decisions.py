@@ -12,7 +12,7 @@ report that hands the slot back.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -28,8 +28,10 @@ _SENTENCES = {
     Reason.BUSY: "Missed: the agent came too late for this time.",
     Reason.OFFLINE: "Missed: Supabase could not be asked at this time which agent runs it.",
     Reason.PAUSED: "Missed: the schedule was paused at this time.",
-    Reason.REJECTED: "Not tried again: the job was disabled, or lost its schedule, in the meantime.",
 }
+_GONE = "the job was taken out of the YAML, or left to other agents, in the meantime."
+_OFF = "the job was disabled, or lost its schedule, in the meantime."
+_NEW_START = "Not tried again: the agent has started afresh, and so has the job."
 _AWAY = (Reason.AGENT_DOWN, Reason.ASLEEP)
 
 
@@ -147,13 +149,17 @@ def _give_up(
     job: Job, unbegun: Mapping[datetime, PlannedRun], catch_ups: Mapping[datetime, PlannedRun], moment: Moment
 ) -> Decision:
     return Decision(
-        reports=[
-            missed(job, slot, moment.why_missed(job, slot), run_id=_id_to_end(job, run, ()))
-            for slot, run in sorted(unbegun.items())
-        ],
+        reports=[_off(job, slot, run, moment) for slot, run in sorted(unbegun.items())],
         dropped=[*unbegun.values(), *catch_ups.values()],
         released=_hand_back(job, catch_ups.values()),
     )
+
+
+def _off(job: Job, slot: datetime, run: PlannedRun, moment: Moment) -> Report:
+    run_id = _id_to_end(job, run, ())
+    if moment.late(run.due_at):
+        return missed(job, slot, moment.why_missed(job, slot), run_id=run_id)
+    return replace(missed(job, slot, Reason.REJECTED, run_id=run_id), error=f"Missed: {_OFF}")
 
 
 def decide_retry(job: Job, run: PlannedRun, moment: Moment) -> Decision:
@@ -161,11 +167,26 @@ def decide_retry(job: Job, run: PlannedRun, moment: Moment) -> Decision:
     if run.due_at > moment.now:
         return Decision()
     if not runs_by_itself(job):
-        return Decision(reports=[_given_up(run, Reason.REJECTED)], dropped=[run])
+        return Decision(reports=[_given_up(run, Reason.REJECTED, f"Not tried again: {_OFF}")], dropped=[run])
     window = max(timedelta(seconds=job.catch_up_window_s), TOLERANCE)
     if moment.now - run.due_at > window:
         return Decision(reports=[_given_up(run, moment.why_late(run.due_at))], dropped=[run])
     return Decision()
+
+
+def decide_gone(job: Job | None, run: PlannedRun, moment: Moment) -> Decision:
+    """Give up a plan whose job is no longer in the YAML (None), or a start's retry after the next start.
+
+    A catch-up is forgotten: the row of its slot says already that it was missed, and why.
+    """
+    if job is not None:
+        return Decision(reports=[_given_up(run, Reason.AGENT_DOWN, _NEW_START)], dropped=[run])
+    if run.trigger is Trigger.CATCH_UP and run.attempt == 1:
+        return Decision(dropped=[run])
+    if run.attempt == 1 and moment.late(run.due_at):
+        return Decision(reports=[_given_up(run, moment.why_late(run.due_at))], dropped=[run])
+    what = "Not tried again" if run.attempt > 1 else "Missed"
+    return Decision(reports=[_given_up(run, Reason.REJECTED, f"{what}: {_GONE}")], dropped=[run])
 
 
 def missed(job: Job, slot: datetime | None, cause: Reason, *, run_id: UUID | None = None) -> Report:
@@ -177,7 +198,7 @@ def missed(job: Job, slot: datetime | None, cause: Reason, *, run_id: UUID | Non
         status=RunStatus.MISSED,
         reason=cause,
         scheduled_for=slot,
-        error=_SENTENCES[cause],
+        error=_SENTENCES.get(cause),
     )
 
 
@@ -229,7 +250,7 @@ def _of(plans: Mapping[datetime, PlannedRun], slots: Iterable[datetime]) -> list
     return [plans[slot] for slot in slots if slot in plans]
 
 
-def _given_up(run: PlannedRun, reason: Reason) -> Report:
+def _given_up(run: PlannedRun, reason: Reason, sentence: str | None = None) -> Report:
     return Report(
         run_id=run.run_id,
         job_id=run.job_id,
@@ -238,5 +259,5 @@ def _given_up(run: PlannedRun, reason: Reason) -> Report:
         attempt=run.attempt,
         reason=reason,
         scheduled_for=run.scheduled_for,
-        error=_SENTENCES[reason],
+        error=sentence or _SENTENCES[reason],
     )

@@ -18,7 +18,7 @@ import structlog
 from agent.errors import StateError
 from agent.model import Job, Overlap, PlannedRun, Reason, Run, RunStatus, ScheduleKind, Trigger
 from agent.ports import Clock, Jobs, Jumps, PauseState, Runner, SlotJournal, Turns
-from agent.schedule.decisions import Decision, Moment, decide_retry, decide_slots, missed
+from agent.schedule.decisions import Decision, Moment, decide_gone, decide_retry, decide_slots, missed
 from agent.schedule.jitter import Spread
 from agent.schedule.plans import Plans
 from agent.schedule.timeline import Timeline
@@ -30,6 +30,8 @@ log = structlog.get_logger()
 
 LONGEST_SLEEP_S = 10.0
 """So soon it is noticed that a pause ended or the disk has room again."""
+_MEANT = (Reason.PAUSED, Reason.REJECTED)
+"""A person wanted it so: no slots of an outage."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +43,7 @@ class Stages:
     pause: PauseState
     turns: Turns
     missed: Callable[[int], None] = lambda _: None
-    """Hears how many slots were missed each time for another reason than a pause."""
+    """Hears how many slots were missed each time, but for those that a person wanted so."""
 
 
 class Scheduler:
@@ -158,9 +160,9 @@ class Scheduler:
         for run in self._plans.held:
             job = self._timeline.jobs.get(run.job_id)
             if job is None or (run.trigger is Trigger.STARTUP and not self._started):
-                decision.dropped.append(run)  # its job is gone, or this start has its own run
+                decision.add(_told(decide_gone(job, run, moment)))
             elif run.attempt > 1:
-                decision.add(decide_retry(job, run, moment))
+                decision.add(_told(decide_retry(job, run, moment)))
             else:
                 first_attempts.setdefault(run.job_id, []).append(run)
                 if everything or run.due_at <= moment.now:
@@ -201,7 +203,7 @@ class Scheduler:
         self._plans.drop(decision.dropped)
         self._plans.add(run for run in decision.planned if run.run_id not in left_out)
         self._timeline.advance(decision.cursors)
-        self._missed(sum(each.status is RunStatus.MISSED and each.reason != Reason.PAUSED for each in decision.reports))
+        self._missed(sum(each.status is RunStatus.MISSED and each.reason not in _MEANT for each in decision.reports))
 
     # ── handing over ────────────────────────────────────────────────────────
 
@@ -273,3 +275,10 @@ class Scheduler:
             for wait in waits:
                 wait.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
+
+
+def _told(given_up: Decision) -> Decision:
+    """Planned runs that will not be."""
+    for report in given_up.reports:
+        log.warning("planned run given up", job=report.job_id, run=str(report.run_id), why=report.error)
+    return given_up

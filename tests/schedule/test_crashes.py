@@ -95,19 +95,15 @@ async def test_a_run_that_waited_for_its_turn_is_caught_up(world):
     assert world.journal.history["a", NOON + timedelta(hours=1), 1] is RunStatus.RUNNING
 
 
-async def test_a_slot_of_a_job_disabled_in_between_is_missed_and_not_caught_up(world):
+@pytest.mark.parametrize("away_s", [0, 300])
+@pytest.mark.parametrize("edited", [a_job(schedule=HOURLY, enabled=False), a_job("other")], ids=["disabled", "removed"])
+async def test_a_slot_of_a_job_disabled_or_removed_in_between_is_missed_and_not_caught_up(world, edited, away_s):
     await one_crash(world, "decided")
-    await world.start(a_job(schedule=HOURLY, enabled=False))
-    assert world.missed() == ["13:00 agent_down"]
+    await world.advance(seconds=away_s)
+    await world.start(edited)
+    assert world.missed() == ["13:00 agent_down" if away_s else "13:00 rejected"]
     assert world.ran() == []
     assert world.journal.plans == {}
-
-
-async def test_a_slot_of_a_job_removed_in_between_is_forgotten(world):
-    await one_crash(world, "decided")
-    await world.start(a_job("other"))
-    assert world.journal.plans == {}
-    assert world.missed() == []
 
 
 async def test_a_catch_up_that_the_policy_gave_up_is_dropped(world):

@@ -420,12 +420,20 @@ async def test_a_job_disabled_meanwhile_is_not_tried_again(world, job):
     assert [report.reason for report in world.journal.reports] == [Reason.REJECTED]
 
 
-async def test_plans_of_jobs_that_are_gone_are_forgotten(world, job):
-    await world.start(job())
-    await plan(world, retry(due_at=NOON + HOUR, job_id="gone"))
+async def test_what_was_planned_of_a_job_that_is_gone_ends_in_a_row_that_says_so(world, job):
+    shortly = {"attempt": 1, "scheduled_for": NOON, "due_at": NOON + timedelta(minutes=5)}
+    await world.start(job("0 3 * * *"), job("0 3 * * *", "b"))
+    await plan(world, retry(due_at=NOON + HOUR))
+    await plan(world, retry(**shortly))
+    await plan(world, retry(**shortly | {"trigger": Trigger.CATCH_UP}))
+    world.jobs.reload(job("0 3 * * *", "b"))
     await settle()
-    assert world.journal.plans == {}
-    assert world.journal.reports == []
+    assert (world.runner.runs, world.journal.plans) == ([], {})
+    again, first = sorted(world.journal.reports, key=lambda report: -report.attempt)
+    assert (again.status, again.reason, again.attempt) == (RunStatus.MISSED, Reason.REJECTED, 2)
+    assert again.error.startswith("Not tried again: the job was taken out of the YAML")
+    assert (first.status, first.reason, first.scheduled_for) == (RunStatus.MISSED, Reason.REJECTED, NOON)
+    assert first.error.startswith("Missed: the job was taken out of the YAML")
 
 
 async def test_a_startup_run_is_tried_again_in_its_own_life_only(world):
@@ -439,6 +447,9 @@ async def test_a_startup_run_is_tried_again_in_its_own_life_only(world):
     await world.start()
     assert world.journal.plans == {}
     assert [run.attempt for run in world.runner.runs] == [1, 2, 1]
+    (given_up,) = world.journal.reports
+    assert (given_up.status, given_up.attempt) == (RunStatus.MISSED, 3)
+    assert "started afresh" in given_up.error
 
 
 # ── a journal that fails ────────────────────────────────────────────────────

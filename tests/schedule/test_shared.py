@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from agent.model import CatchUp, Placement, RunStatus, Schedule, ScheduleKind, WhenOffline
+from agent.model import CatchUp, Placement, Reason, RunStatus, Schedule, ScheduleKind, WhenOffline
 from agent.schedule.jitter import Spread
 from tests.schedule.conftest import NOON
 from tests.support.clock import settle
@@ -201,4 +201,4 @@ async def test_a_job_disabled_before_its_jittered_instant_does_not_run(world, jo
     world.jobs.reload(job(jitter_s=3000, enabled=False))
     await world.advance(hours=1)
     assert world.ran() == []
-    assert [report.status for report in world.journal.reports] == [RunStatus.MISSED]
+    assert [(each.status, each.reason) for each in world.journal.reports] == [(RunStatus.MISSED, Reason.REJECTED)]
