@@ -1,7 +1,8 @@
 """Resource limits of a run, set by a shell that then becomes the command: they hold before it begins.
 
-Only runs that have limits pay for it: 1 to 2 ms (measured in ADR 11). Doing it in the child between fork and exec (`preexec_fn`) is
-unsafe beside threads and would cost every run its vfork; doing it from outside (`prlimit`) comes too late.
+Only runs that have limits pay for it: 1 to 2 ms (measured in ADR 11). Doing it in the child between fork and exec
+(`preexec_fn`) is unsafe beside threads and would cost every run its vfork; doing it from outside (`prlimit`) comes too
+late.
 """
 
 from __future__ import annotations
