@@ -282,10 +282,10 @@ class Agent:
         return self.heartbeat.why or self.loops.failed.result()
 
     async def drain(self) -> None:
-        """No new claims and slots, what waits goes back to the queue; running jobs get `drain_timeout`."""
+        """No new claims, slots and configurations, what waits goes back; running jobs get `drain_timeout`."""
         self._guard.stopping()
         log.info("draining", running=len(self.slots.running()), timeout_s=self._config.drain_timeout_s)
-        await self.loops.stop("scheduler", "intake", "reloads", "box pause")
+        await self.loops.stop("scheduler", "intake", "config", "reloads", "box pause")
         self.heartbeat.beat_now()
         if not await self.slots.drain(self._config.drain_timeout_s):
             log.warning("drain_timeout is over; ending what still runs", running=len(self.slots.running()))

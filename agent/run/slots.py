@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -188,7 +189,8 @@ class Slots(Runner):
         return not self._tasks
 
     def cancel_all(self, reason: str) -> None:
-        """End everything that runs (TERM → grace → KILL); `wait_idle` returns when that is done and committed."""
+        """Begin nothing more, end everything that runs (TERM → grace → KILL). `wait_idle`: until it is committed."""
+        self._draining = True
         for entry in self._lanes.active.values():
             entry.cancel.set(reason)
 
@@ -249,10 +251,11 @@ class Slots(Runner):
         """One run, guarded: whatever fails in it ends this run alone."""
         run, timer, begun = entry.run, self._clock.monotonic(), True
         try:
-            if self._jobs.get(run.job.id) is None:
+            if (job := self._jobs.get(run.job.id)) is None:
                 await self._execution.reject(run, f'Job "{run.job.id}" is no longer in the YAML.')
-            else:
-                begun = await self._execution.execute(run, entry.cancel) is not None
+            else:  # as the job is now: it may have been changed, or disabled, while the run waited
+                due = run if job == run.job else replace(run, job=job)
+                begun = await self._execution.execute(due, entry.cancel) is not None
         except asyncio.CancelledError:
             self._draining = True
             raise

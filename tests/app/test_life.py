@@ -15,10 +15,10 @@ import pytest
 from agent.adapters.files import StateDir
 from agent.app.history import read_history
 from agent.model import LocalRun
-from tests.support.agent_process import ROOT, AgentProcess
+from tests.support.agent_process import PATIENCE_S, ROOT, AgentProcess
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 HEAD = """\
 project: alone
@@ -53,7 +53,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 async def test_a_second_sigterm_ends_running_jobs_and_says_shutdown(start: Start, tmp_path: Path) -> None:
-    agent = start(LONG)
+    agent = start(STUBBORN.replace("5m", "500ms"))
     pid = await _pid(tmp_path)
     agent.signal(signal.SIGTERM)
     await agent.wait_event("draining")
@@ -98,6 +98,36 @@ async def test_a_third_signal_leaves_at_once_and_the_next_start_cleans_up(start:
     assert (run.status, run.reason) == ("lost", "lost")
 
 
+async def test_a_sigterm_while_it_still_recovers_ends_it_cleanly(start: Start, tmp_path: Path) -> None:
+    agent = start(STUBBORN)
+    pid = await _pid(tmp_path)
+    agent.kill()
+    assert psutil.pid_exists(pid)
+    agent.write_config(HEAD + "jobs: {}\n")
+    agent.start()
+    await wait_until(lambda: _holds_lock(agent), PATIENCE_S)
+    agent.signal(signal.SIGTERM)
+    assert await asyncio.to_thread(agent.wait) == 0
+    assert not psutil.pid_exists(pid)
+    assert agent.events("agent stopped")
+    assert [run.status for run in await _history(agent)] == ["lost"]
+
+
+async def test_another_configuration_changes_nothing_while_the_agent_drains(start: Start, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    agent = start(LONG.replace("sleep 300", f"until [ -e {go} ]; do sleep 0.1; done"))
+    await _pid(tmp_path)
+    agent.signal(signal.SIGTERM)
+    await agent.wait_event("draining")
+    agent.write_config(HEAD + "jobs:\n  other: {schedule: '@startup', run: [echo, other]}\n")
+    for _ in range(3):
+        agent.signal(signal.SIGHUP)
+    go.touch()
+    assert await asyncio.to_thread(agent.wait) == 0
+    assert not agent.events("configuration accepted")
+    assert [(run.job_id, run.status) for run in await _history(agent)] == [("long", "ok")]
+
+
 @pytest.mark.parametrize("kind", ["pipe", "nothing", "file"])
 async def test_the_end_of_input_stops_the_agent_where_that_was_asked_for(kind: str, tmp_path: Path) -> None:
     agent = AgentProcess(tmp_path / "agent", HEAD + "jobs: {}\n", {"PASSWORD": "pw-of-nobody"})
@@ -120,7 +150,7 @@ async def test_the_end_of_input_stops_the_agent_where_that_was_asked_for(kind: s
             await process.stdin.drain()
             assert process.returncode is None
             process.stdin.close()
-        assert await asyncio.wait_for(process.wait(), 20) == 0
+        assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0
     finally:
         if process.returncode is None:
             process.kill()
@@ -129,7 +159,7 @@ async def test_the_end_of_input_stops_the_agent_where_that_was_asked_for(kind: s
 
 async def test_sighup_never_ends_an_agent_that_is_still_starting(start: Start) -> None:
     agent = start("jobs: {}\n")
-    await wait_until((agent.state / "lock").exists)
+    await wait_until((agent.state / "lock").exists, PATIENCE_S)
     for _ in range(5):
         agent.signal(signal.SIGHUP)
     await agent.wait_event("configuration read again, nothing has changed")
@@ -158,15 +188,20 @@ async def _cronmirror(agent: AgentProcess, *arguments: str, root: Path) -> subpr
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_S,
         check=False,
     )
+
+
+def _holds_lock(agent: AgentProcess) -> bool:
+    """So far it has come: signals are heeded, the past is not looked at yet."""
+    return any(Path(file.path) == agent.state / "lock" for file in psutil.Process(agent.pid).open_files())
 
 
 async def _pid(folder: Path) -> int:
     """The process id that the job wrote down."""
     file = folder / "pid"
-    text: str = await wait_until(lambda: file.exists() and file.read_text().strip(), 15)
+    text: str = await wait_until(lambda: file.exists() and file.read_text().strip(), PATIENCE_S)
     return int(text)
 
 

@@ -51,19 +51,27 @@ async def test_a_job_that_is_changed_or_removed_while_it_runs_runs_to_its_end(
     start_agent: StartAgent, operator: Operator, tmp_path: Path
 ) -> None:
     go = tmp_path / "go"
-    waiting = f"{{shell: 'until [ -e {go} ]; do sleep 0.05; done; echo as it was'}}"
-    agent = start_agent(f"{SYNC}jobs:\n  removed: {waiting}\n  changed: {waiting}\n")
-    await mirrored(operator, 2)
+    shell = f"shell: 'until [ -e {go} ]; do sleep 0.05; done; echo as it was'"
+    asked = f"  removed: {{{shell}}}\n  changed: {{{shell}}}\n"
+    due = f"  due_removed: {{schedule: '@startup', {shell}}}\n  due_changed: {{schedule: '@startup', {shell}}}\n"
+    agent = start_agent(f"{SYNC}limits: {{concurrency: 4}}\njobs:\n{asked}{due}")
+    await mirrored(operator, 4)
     removed, changed = await operator.press_run("removed"), await operator.press_run("changed")
-    await agent.wait_event("run started", 2)
+    await agent.wait_event("run started", 4)
     left_behind = await operator.press_run("removed")
 
-    agent.write_config(agent.head + SYNC + "jobs:\n  changed: {run: [echo, as it is]}\n")
-    await wait_until(lambda: _has_jobs(operator, ["changed"]), 15)
+    now = "run: [echo, as it is]"
+    agent.write_config(
+        f"{agent.head}{SYNC}jobs:\n  changed: {{{now}}}\n  due_changed: {{schedule: '@startup', {now}}}\n"
+    )
+    await wait_until(lambda: _has_jobs(operator, ["changed", "due_changed"]), 15)
     go.touch()
     for request in (removed, changed):
         row = await ended(operator, request["id"])
         assert (row["status"], row["result"]["stdout_tail"]) == ("done", "as it was\n")
+    for job in ("due_removed", "due_changed"):
+        (run,) = await wait_until(lambda job=job: operator.select("cron_runs", job_id=f"eq.{job}", status="eq.ok"), 15)
+        assert run["output"] == "as it was\n"
     again = await ended(operator, (await operator.press_run("changed"))["id"])
     assert again["result"]["stdout_tail"] == "as it is\n"
     assert (await operator.request(left_behind["id"]))["status"] == "queued"

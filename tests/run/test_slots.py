@@ -60,7 +60,7 @@ class FakeExecution:
             self._ends[run.id].set_result(None)
 
     def of(self, run: Run) -> list[str]:
-        return [what for what, whom in self.log if whom is run]
+        return [what for what, whom in self.log if whom.id == run.id]
 
     def _outcome(self, reason: str | None) -> Outcome:
         now = self._clock.now()
@@ -442,12 +442,21 @@ async def test_a_reload_lets_running_jobs_finish():
     assert b.of(run) == ["began", "ended"]
 
 
-async def test_a_waiting_run_of_a_job_that_is_gone_is_rejected():
-    b, first, second = box(), scheduled(QUEUE), requested(QUEUE)
+@pytest.mark.parametrize("make", [scheduled, requested])
+async def test_a_waiting_run_of_a_job_that_is_gone_is_rejected(make):
+    b, first, second = box(), scheduled(QUEUE), make(QUEUE)
     await b.submit(first, second)
     b.jobs.replace(SKIP)
     await b.end(first)
     assert b.of(second) == ['rejected: Job "queue" is no longer in the YAML.']
+
+
+async def test_a_waiting_run_begins_as_its_job_is_by_then():
+    b, first, second = box(), scheduled(QUEUE), requested(QUEUE)
+    await b.submit(first, second)
+    b.jobs.change("queue", timeout_s=1.0)
+    await b.end(first)
+    assert [run.job.timeout_s for what, run in b.execution.log if what == "began"] == [QUEUE.timeout_s, 1.0]
 
 
 # ── the end ─────────────────────────────────────────────────────────────────
@@ -482,6 +491,14 @@ async def test_after_the_drain_timeout_everything_is_cancelled():
     b.slots.cancel_all(Reason.SHUTDOWN)
     await idle
     assert b.of(run) == ["began", "cancelled"]
+
+
+async def test_what_waits_does_not_begin_when_everything_is_to_end_before_the_drain_began():
+    b, run, waiting = box(), scheduled(QUEUE), requested(QUEUE)
+    await b.submit(run, waiting)
+    b.slots.cancel_all(Reason.SHUTDOWN)
+    await b.slots.wait_idle()
+    assert (b.of(run), b.of(waiting)) == (["began", "cancelled"], [])
 
 
 async def test_draining_an_idle_agent_takes_no_time():
