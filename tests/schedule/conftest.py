@@ -33,6 +33,8 @@ class World:
         self.pause = FakePause()
         self.turns = FakeTurns()
         self.jobs = FakeJobs()
+        self.counted: list[int] = []
+        """Slots that an outage would be told of, by commit."""
         self.task: asyncio.Task[None] | None = None
 
     async def start(self, *jobs: Job) -> None:
@@ -44,7 +46,9 @@ class World:
             clock=self.clock,
             jobs=self.jobs,
             journal=self.journal,
-            stages=Stages(jumps=watch, runner=self.runner, pause=self.pause, turns=self.turns),
+            stages=Stages(
+                jumps=watch, runner=self.runner, pause=self.pause, turns=self.turns, missed=self.counted.append
+            ),
             spread=Spread(project="home", agent_id="mini"),
         )
         self.task = asyncio.create_task(self.scheduler.run())

@@ -102,6 +102,7 @@ async def test_a_slot_of_a_job_disabled_or_removed_in_between_is_missed_and_not_
     await world.advance(seconds=away_s)
     await world.start(edited)
     assert world.missed() == ["13:00 agent_down" if away_s else "13:00 rejected"]
+    assert sum(world.counted) == (1 if away_s else 0)
     assert world.ran() == []
     assert world.journal.plans == {}
 
