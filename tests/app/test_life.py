@@ -53,7 +53,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 async def test_a_second_sigterm_ends_running_jobs_and_says_shutdown(start: Start, tmp_path: Path) -> None:
-    agent = start(STUBBORN.replace("5m", "500ms"))
+    agent = start("drain_timeout: 20s\n" + STUBBORN.replace("5m", "500ms"))
     pid = await _pid(tmp_path)
     agent.signal(signal.SIGTERM)
     await agent.wait_event("draining")
@@ -62,6 +62,7 @@ async def test_a_second_sigterm_ends_running_jobs_and_says_shutdown(start: Start
     assert await asyncio.to_thread(agent.wait) == 0
     assert not psutil.pid_exists(pid)
     assert agent.events("told to stop again; ending running jobs")
+    assert not agent.events("drain_timeout is over; ending what still runs")
     assert agent.events("reports that Supabase does not have yet are kept for the next start")
     (run,) = await _history(agent)
     assert (run.status, run.reason) == ("cancelled", "shutdown")
