@@ -13,14 +13,13 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import IO
 from uuid import UUID
 
 import psutil
 import structlog
 
-from agent.adapters.process.limits import within_limits
 from agent.adapters.process.orphans import RUN_ID, Orphans, adopt_orphans
+from agent.adapters.process.pipes import Reader, Writer, start
 from agent.adapters.process.refusals import why_not_started
 from agent.ports import CancelFlag, OutputSink, ProcessEnd, Processes, ProcessSpec
 
@@ -34,9 +33,6 @@ POLL_S = 0.02
 """Between looks at what cannot be waited for: other people's children."""
 QUICK_RUN_S = 60.0
 """In so short a time no process id is used again: only new ids can belong to the run."""
-CHUNK = 1 << 18
-LAST_CHUNKS = 16
-"""Reads after the end: more than a full pipe holds, and an end to a stranger who keeps writing."""
 
 _LEFT_IGNORED = {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTTIN, signal.SIGTTOU}
 """`Popen` restores the first two, which Python itself ignores; a handler for the others would make a terminal's reads
@@ -94,27 +90,15 @@ class _Child:
 
     def __init__(self, spec: ProcessSpec, sink: OutputSink, pidfd_open: Callable[[int], int] | None) -> None:
         # asyncio's own also starts the process within the loop, and then adds a thread that waits for it.
-        self._popen = subprocess.Popen(
-            within_limits(spec),
-            env=spec.env,
-            cwd=spec.workdir,
-            stdin=subprocess.DEVNULL if spec.stdin is None else subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,
-        )
+        self._popen, ends = start(spec)
         self.pid = self._popen.pid
         self.exited = asyncio.Event()
         self.over = asyncio.Event()
         """It has exited, or somebody wants it to."""
         self._group_ended = False
-        self._readers = [
-            _Reader(pipe, stream, sink)
-            for stream, pipe in (("stdout", self._popen.stdout), ("stderr", self._popen.stderr))
-            if pipe is not None
-        ]
-        self._writer = _Writer(self._popen.stdin, spec.stdin or b"") if self._popen.stdin else None
+        self._readers = [Reader(ends.stdout, "stdout", sink), Reader(ends.stderr, "stderr", sink)]
+        self._writer = None if ends.stdin is None else Writer(ends.stdin, spec.stdin or b"")
+        self._watch: asyncio.Task[None] | None = None
         self._pidfd = _pidfd(pidfd_open, self._popen.pid)
         if self._pidfd is None:
             self._watch = asyncio.create_task(self._poll_exit(), name=f"exit of process {self._popen.pid}")
@@ -142,11 +126,9 @@ class _Child:
             self._signal(signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(timeout=1)
-        if self._pidfd is None:
+        if self._watch:
             self._watch.cancel()
-        else:
-            asyncio.get_running_loop().remove_reader(self._pidfd)
-            os.close(self._pidfd)
+        self._close_pidfd()
         for reader in self._readers:
             reader.finish()
         if self._writer:
@@ -154,10 +136,16 @@ class _Child:
         return self._popen.returncode
 
     def _on_exit(self) -> None:
-        if self._popen.poll() is not None and self._pidfd is not None:
-            asyncio.get_running_loop().remove_reader(self._pidfd)
+        if self._popen.poll() is not None:
+            self._close_pidfd()
             self.exited.set()
             self.over.set()
+
+    def _close_pidfd(self) -> None:
+        if self._pidfd is not None:
+            asyncio.get_running_loop().remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = None
 
     async def _poll_exit(self) -> None:
         await _until(lambda: self._popen.poll() is not None)
@@ -189,65 +177,6 @@ class _Child:
     def _members(self) -> list[int]:
         """The living processes of the group: zombies whose parent does not care stay in it for ever."""
         return [pid for pid in psutil.pids() if _group(pid) == self._popen.pid and _alive(pid)]
-
-
-class _Reader:
-    """Hands what comes through a pipe to the sink."""
-
-    def __init__(self, pipe: IO[bytes], stream: str, sink: OutputSink) -> None:
-        self._pipe = pipe
-        self._stream = stream
-        self._sink = sink
-        os.set_blocking(pipe.fileno(), False)
-        asyncio.get_running_loop().add_reader(pipe.fileno(), self._read)
-
-    def finish(self) -> None:
-        """Take what is there, not waiting for an end that a stranger may withhold."""
-        for _ in range(LAST_CHUNKS):
-            if self._pipe.closed or not self._read():
-                break
-        self._close()
-
-    def _read(self) -> bool:
-        try:
-            data = os.read(self._pipe.fileno(), CHUNK)
-        except BlockingIOError:
-            return False
-        if not data:
-            self._close()
-            return False
-        self._sink.feed(self._stream, data)
-        return True
-
-    def _close(self) -> None:
-        if not self._pipe.closed:
-            asyncio.get_running_loop().remove_reader(self._pipe.fileno())
-            self._pipe.close()
-
-
-class _Writer:
-    """Feeds a process' standard input and closes it; gives up silently when nobody reads."""
-
-    def __init__(self, pipe: IO[bytes], data: bytes) -> None:
-        self._pipe = pipe
-        self._left = memoryview(data)
-        os.set_blocking(pipe.fileno(), False)
-        asyncio.get_running_loop().add_writer(pipe.fileno(), self._write)
-
-    def close(self) -> None:
-        if not self._pipe.closed:
-            asyncio.get_running_loop().remove_writer(self._pipe.fileno())
-            self._pipe.close()
-
-    def _write(self) -> None:
-        try:
-            self._left = self._left[os.write(self._pipe.fileno(), self._left) :]
-        except BlockingIOError:
-            return
-        except BrokenPipeError:
-            self._left = self._left[:0]
-        if not self._left:
-            self.close()
 
 
 async def _until(condition: Callable[[], bool]) -> None:
