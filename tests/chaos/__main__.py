@@ -36,9 +36,12 @@ def main() -> int:
     ]
     _say(f"{len(orders)} rounds, seeds from {given.seed}, {given.jobs} at a time; what fails is kept in {folder}")
     results = []
-    for result in played(orders, given.jobs):
-        results.append(result)
-        _say(_line(result, len(results), len(orders)))
+    try:
+        for result in played(orders, given.jobs):
+            results.append(result)
+            _say(_line(result, len(results), len(orders)))
+    except (KeyboardInterrupt, SystemExit):
+        _say("interrupted: this is what was played")
     _say("", *table([each.name for each in chosen], results), "", summary(results))
     return 1 if any(result.broken for result in results) or len(results) < len(orders) else 0
 

@@ -60,11 +60,11 @@ async def error_bursts(world: World) -> None:
     """Bursts of 429, 500, 502, 401, 404 and 400 in place of answers."""
     agent = await world.ready_agent()
     before = Descriptors.of(agent)
-    for _ in range(world.times(1, 3)):
+    for _ in range(world.times(1, 2)):
         for status in world.rng.sample(BURSTS, world.times(4, len(BURSTS))):
             world.press(world.rng.randrange(1, 6))
             await world.lapse(0, 1)
-            world.proxy.answer_with(status, world.rng.randrange(1, world.times(3, 8)), REST)
+            world.proxy.answer_with(status, world.rng.randrange(1, world.times(3, 6)), REST)
             world.press(2)
             await wait_until(lambda: not world.proxy.answering, PATIENCE_S)
         await world.recovered()
