@@ -97,4 +97,3 @@ def _cause(world: World, agent: AgentProcess, call: str) -> None:
         )
     if call in ("cron_agent_hello", "cron_agent_beat"):  # the next beat would come in 15 s
         world.kill(agent)
-        agent.start()

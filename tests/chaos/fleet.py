@@ -25,8 +25,7 @@ async def three_agents(world: World) -> None:
     for _ in range(kills):
         world.press(world.times(60, 300) // kills + 1, "shared")
         await world.lapse(1)
-        agent = world.rng.choice(agents)
-        world.kill(agent)
-        agent.start()
+        at_work = await wait_until(lambda: [each for each in agents if world.works(each)], PATIENCE_S)
+        world.kill(world.rng.choice(at_work))
     await wait_until(world.ledger.insist, PATIENCE_S)
     await world.recovered("shared")

@@ -16,6 +16,8 @@ AGED_BEATS = (
 RESCUER = (
     "update cron_agent_beats set beating_since = now() - interval '5 minutes' where project_id = %s and agent_id = %s"
 )
+WORKING = 2 / 3
+"""So many kills hit an agent at work; the others may hit it while it starts."""
 PAGE_IS_OPEN = (
     "update cron_projects set swept_at = now() - interval '20 seconds', swept_since = now() - interval '5 minutes' "
     "where project_id = %s"
@@ -25,13 +27,14 @@ OTHER = 'limits: {concurrency: 2}\njobs:\n  elsewhere: {run: ["true"]}\n'
 
 @scenario("kill-agent")
 async def kill_agent(world: World) -> None:
-    """The agent is killed (-9) at random instants, while it starts, claims, runs and reports; it is started again."""
+    """The agent is killed (-9) at random instants, while it starts, claims, runs and reports, and started again."""
     agent = await world.ready_agent()
     for _ in range(world.times(6, 70)):
         world.press(world.rng.randrange(4))
+        if world.rng.random() < WORKING:
+            await wait_until(lambda: world.works(agent), PATIENCE_S)
         await world.lapse(0, 3)
         world.kill(agent)
-        agent.start()
     await world.recovered()
 
 

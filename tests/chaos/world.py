@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ class World:
     """Seconds from the end of a fault to the end of the next press of Run."""
     found: list[Broken] = field(default_factory=list)
     """What a story itself found broken."""
+    _began: dict[str, datetime] = field(default_factory=dict)
     rooms: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     """What has to be taken down after the verdict."""
 
@@ -94,10 +96,21 @@ class World:
         await wait_until(shown, PATIENCE_S)
 
     def kill(self, agent: AgentProcess) -> None:
-        """SIGKILL."""
+        """SIGKILL, and at once the next life."""
         self.ledger.may_be_lost = True
         self.kills += 1
         agent.kill()
+        agent.start()
+        self._began[agent.folder.name] = datetime.now(UTC)
+
+    def works(self, agent: AgentProcess) -> bool:
+        """Whether its present life has been heard by the server."""
+        rows = self.project.sql(
+            "select last_seen_at from cron_agent_beats where project_id = %s and agent_id = %s",
+            *(self.project.project_id, agent.folder.name),
+        )
+        began = self._began.get(agent.folder.name)
+        return bool(rows) and (began is None or rows[0]["last_seen_at"] > began)
 
     @contextlib.contextmanager
     def frozen(self, agent: AgentProcess) -> Iterator[None]:
