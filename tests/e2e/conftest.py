@@ -59,7 +59,7 @@ async def operator(project: Any) -> AsyncIterator[Operator]:
         yield someone
 
 
-async def ended(operator: Operator, request_id: str, timeout: float = 15) -> dict[str, Any]:
+async def ended(operator: Operator, request_id: str, timeout: float = 45) -> dict[str, Any]:
     """The request's row once it is `done` or `error`."""
 
     async def look() -> dict[str, Any] | None:
@@ -69,7 +69,7 @@ async def ended(operator: Operator, request_id: str, timeout: float = 15) -> dic
     return await wait_until(look, timeout)
 
 
-async def mirrored(operator: Operator, count: int = 1, timeout: float = 15) -> list[dict[str, Any]]:
+async def mirrored(operator: Operator, count: int = 1, timeout: float = 45) -> list[dict[str, Any]]:
     """The mirror's rows once there are `count` of them and the agent hears Realtime."""
 
     async def look() -> list[dict[str, Any]]:

@@ -178,7 +178,7 @@ async def test_a_payload_of_5_mb_and_a_forged_request_are_refused_at_the_door(op
     assert (mine["status"], mine["claimed_by"], mine["attempts"]) == ("queued", None, 0)
 
 
-async def _run_all(operator: Operator, *jobs: str, timeout: float = 20) -> dict[str, dict[str, Any]]:
+async def _run_all(operator: Operator, *jobs: str, timeout: float = 45) -> dict[str, dict[str, Any]]:
     """Ask for each job once, at the same time; their ended requests by job."""
     requests = [await operator.press_run(job) for job in jobs]
     rows = await asyncio.gather(*(ended(operator, request["id"], timeout) for request in requests))

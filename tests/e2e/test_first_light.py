@@ -100,7 +100,7 @@ async def test_with_realtime_blocked_a_request_is_picked_up_within_poll_every(
 ) -> None:
     async with BlockingProxy(project.url).running() as proxy:
         start_agent(JOBS.replace("poll_every: 1h", "poll_every: 2s"), url=proxy.url)
-        await wait_until(lambda: operator.select("cron_mirror"), 15)
+        await wait_until(lambda: operator.select("cron_mirror"), 45)
         for _ in range(3):
             row = await ended(operator, (await operator.press_run("hello"))["id"])
             assert row["status"] == "done"

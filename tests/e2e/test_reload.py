@@ -41,7 +41,7 @@ async def test_a_broken_edit_keeps_the_last_good_jobs_and_a_mended_one_takes_eff
     assert (await ended(operator, (await operator.press_run("old"))["id"]))["status"] == "done"
 
     agent.write_config(agent.head + SYNC + "jobs:\n  hello: {run: [echo, hello]}\n  fresh: {run: [echo, fresh]}\n")
-    await wait_until(lambda: _has_jobs(operator, ["fresh", "hello"]), 15)
+    await wait_until(lambda: _has_jobs(operator, ["fresh", "hello"]), 45)
     row = await ended(operator, (await operator.press_run("fresh"))["id"], timeout=5)
     assert (row["status"], row["result"]["stdout_tail"]) == ("done", "fresh\n")
     assert await wait_until(lambda: _no_config_error(operator), 20)
@@ -64,13 +64,13 @@ async def test_a_job_that_is_changed_or_removed_while_it_runs_runs_to_its_end(
     agent.write_config(
         f"{agent.head}{SYNC}jobs:\n  changed: {{{now}}}\n  due_changed: {{schedule: '@startup', {now}}}\n"
     )
-    await wait_until(lambda: _has_jobs(operator, ["changed", "due_changed"]), 15)
+    await wait_until(lambda: _has_jobs(operator, ["changed", "due_changed"]), 45)
     go.touch()
     for request in (removed, changed):
         row = await ended(operator, request["id"])
         assert (row["status"], row["result"]["stdout_tail"]) == ("done", "as it was\n")
     for job in ("due_removed", "due_changed"):
-        (run,) = await wait_until(lambda job=job: operator.select("cron_runs", job_id=f"eq.{job}", status="eq.ok"), 15)
+        (run,) = await wait_until(lambda job=job: operator.select("cron_runs", job_id=f"eq.{job}", status="eq.ok"), 45)
         assert run["output"] == "as it was\n"
     again = await ended(operator, (await operator.press_run("changed"))["id"])
     assert again["result"]["stdout_tail"] == "as it is\n"

@@ -25,6 +25,8 @@ def closed_home(open_dir: Path) -> Path:
     return home
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_clone_under_a_closed_home_runs(closed_home: Path, open_dir: Path, kind: Kind) -> None:
     before = {path: stat.S_IMODE(path.stat().st_mode) for path in (closed_home, closed_home / "venv")}

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 
-async def wait_until(condition: Callable[[], Any | Awaitable[Any]], timeout: float = 10.0, every: float = 0.02) -> Any:
+async def wait_until(condition: Callable[[], Any | Awaitable[Any]], timeout: float = 18.0, every: float = 0.02) -> Any:
     """Return the first truthy value of `condition` (sync or async); fail after `timeout` seconds."""
     end = time.monotonic() + timeout
     value: Any = None
