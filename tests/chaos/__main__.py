@@ -14,6 +14,7 @@ from tests.chaos.rounds import Order, Result
 from tests.chaos.scenario import all_scenarios
 from tests.chaos.table import summary, table
 from tests.chaos.workers import played
+from tests.support.ledger import Broken, Kind
 
 
 def main() -> int:
@@ -40,6 +41,7 @@ def main() -> int:
         for result in played(orders, given.jobs):
             results.append(result)
             _say(_line(result, len(results), len(orders)))
+        results += [_unplayed(order) for order in orders if order not in {each.order for each in results}]
     except (KeyboardInterrupt, SystemExit):
         _say("interrupted: this is what was played")
     _say("", *table([each.name for each in chosen], results), "", summary(results))
@@ -55,6 +57,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--bounded", action="store_true", help="the short form, as in the tests")
     parser.add_argument("--list", action="store_true", help="name the scenarios and end")
     return parser.parse_args()
+
+
+def _unplayed(order: Order) -> Result:
+    """Of a round whose worker died: nothing was counted, which is not the same as nothing was found."""
+    what = f"{order.scenario}, seed {order.seed}, was not played to its end: its worker died"
+    return Result(
+        order=order, requests=0, kills=0, recoveries=(), broken=(Broken(kind=Kind.STUCK, what=what),), seconds=0
+    )
 
 
 def _line(result: Result, number: int, of: int) -> str:

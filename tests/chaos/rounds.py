@@ -83,6 +83,7 @@ async def play(order: Order, scenario: Scenario, houses: Houses) -> Result:
         broken.append(Broken(kind=Kind.STUCK, what=traceback.format_exc()))
     result = Result(order=order, broken=tuple(broken), seconds=time.monotonic() - began, **kept)
     if broken:
+        order.place.mkdir(parents=True, exist_ok=True)
         (order.place / "broken.txt").write_text("\n".join(f"{each.kind}: {each.what}" for each in broken) + "\n")
     else:
         shutil.rmtree(order.place, ignore_errors=True)
