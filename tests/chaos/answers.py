@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.chaos.houses import BRIEF_TOKEN_S
 from tests.chaos.scenario import scenario
-from tests.chaos.world import PATIENCE_S, Descriptors, World
+from tests.chaos.world import PATIENCE_S, World
 from tests.support.agent_process import AgentProcess
 from tests.support.waiting import wait_until
 
@@ -59,7 +59,7 @@ async def late_calls(world: World) -> None:
 async def error_bursts(world: World) -> None:
     """Bursts of 429, 500, 502, 401, 404 and 400 in place of answers."""
     agent = await world.ready_agent()
-    before = Descriptors.of(agent)
+    before = await world.descriptors(agent)
     for _ in range(world.times(1, 2)):
         for status in world.rng.sample(BURSTS, world.times(4, len(BURSTS))):
             world.press(world.rng.randrange(1, 6))
@@ -75,7 +75,7 @@ async def error_bursts(world: World) -> None:
 async def token_expiry(world: World) -> None:
     """The access token expires in mid-run, and for a while nobody renews it: calls and Realtime are turned away."""
     agent = await world.ready_agent()
-    before = Descriptors.of(agent)
+    before = await world.descriptors(agent)
     for _ in range(world.times(1, 3)):
         world.proxy.answer_with(503, 10_000, TOKENS)
         for _ in range(3):

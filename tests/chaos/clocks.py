@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from tests.chaos.nights import Night, expected_slots, nights
 from tests.chaos.scenario import scenario
-from tests.chaos.world import PATIENCE_S, Descriptors, World
+from tests.chaos.world import PATIENCE_S, World
 from tests.support.ledger import Broken, Kind, Work, mark_script
 from tests.support.waiting import wait_until
 
@@ -28,7 +28,7 @@ async def wall_clock(world: World) -> None:
     agent.module, agent.extra_environment = ODD, {"ODD_CLOCK_OFFSET": str(offset)}
     agent.start()
     await world.hears()
-    before = Descriptors.of(agent)
+    before = await world.descriptors(agent)
     for _ in range(world.times(1, 3)):
         for seconds in (STEP_S, 0, -STEP_S, world.rng.randrange(-STEP_S, STEP_S), 0):
             offset.write_text(str(seconds))

@@ -7,7 +7,7 @@ import os
 import signal
 
 from tests.chaos.scenario import scenario
-from tests.chaos.world import PATIENCE_S, Descriptors, World
+from tests.chaos.world import PATIENCE_S, World
 from tests.support.waiting import wait_until
 
 TERMINATE = (
@@ -20,7 +20,7 @@ TERMINATE = (
 async def kill_postgres(world: World) -> None:
     """Postgres is killed (-9) under load and comes back by itself: its supervisor starts it again."""
     agent = await world.ready_agent()
-    before = Descriptors.of(agent)
+    before = await world.descriptors(agent)
     for _ in range(world.times(2, 5)):
         world.press(world.rng.randrange(2, 8))
         await world.lapse(0.2, 2)
@@ -38,7 +38,7 @@ async def kill_postgres(world: World) -> None:
 async def restart_postgres(world: World) -> None:
     """Postgres is stopped in order for some seconds while the gateway stays, as in an upgrade."""
     agent = await world.ready_agent()
-    before = Descriptors.of(agent)
+    before = await world.descriptors(agent)
     for _ in range(world.times(1, 3)):
         world.press(5)
         await world.lapse(0.2, 1)
@@ -53,7 +53,7 @@ async def restart_postgres(world: World) -> None:
 async def restart_gateway(world: World) -> None:
     """The gateway is away for some seconds; Postgres stays."""
     agent = await world.ready_agent()
-    before = Descriptors.of(agent)
+    before = await world.descriptors(agent)
     for _ in range(world.times(2, 5)):
         world.press(world.rng.randrange(2, 8))
         await world.lapse(0, 1.5)
@@ -69,7 +69,7 @@ async def restart_gateway(world: World) -> None:
 async def terminate_backends(world: World) -> None:
     """Every backend is terminated, again and again, in the middle of what it does; the change feed's too."""
     agent = await world.ready_agent()
-    before = Descriptors.of(agent)
+    before = await world.descriptors(agent)
     for _ in range(world.times(6, 20)):
         world.press(world.rng.randrange(1, 5))
         await world.lapse(0, 0.8)

@@ -10,7 +10,7 @@ import sys
 import psutil
 
 from tests.chaos.scenario import scenario
-from tests.chaos.world import Descriptors, World
+from tests.chaos.world import World
 from tests.support.agent_process import AgentProcess
 
 DISK = "8m"
@@ -23,7 +23,7 @@ async def disk_full(world: World) -> None:
     disk = _Disk(world)
     world.ledger.other_reasons = frozenset({"spawn_failed"})  # a start that cannot be committed is none, and is told
     agent = await world.ready_agent()
-    before = Descriptors.of(agent)
+    before = await world.descriptors(agent)
     for _ in range(world.times(1, 6)):
         world.press(5)
         await world.lapse(0, 0.5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.chaos.scenario import scenario
-from tests.chaos.world import PATIENCE_S, Descriptors, World
+from tests.chaos.world import PATIENCE_S, World
 from tests.support.agent_process import AgentProcess
 from tests.support.waiting import wait_until
 
@@ -15,7 +15,7 @@ HEADING = "env_file: agent.env\n"
 async def config_edits(world: World) -> None:
     """The configuration is rewritten a hundred times under load: jobs come and go, and one edit in six is no YAML."""
     agent = await world.ready_agent()
-    before, base = Descriptors.of(agent), agent.config.read_text().removeprefix(HEADING)
+    before, base = await world.descriptors(agent), agent.config.read_text().removeprefix(HEADING)
     for turn in range(world.times(30, 100)):
         world.press(world.rng.randrange(3))
         more = "".join(f"  more-{n}: {{run: [ls]}}\n" for n in range(world.rng.randrange(5)))

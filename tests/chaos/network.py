@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from tests.chaos.scenario import scenario
-from tests.chaos.world import Descriptors, World
+from tests.chaos.world import World
 
 
 @scenario("black-hole")
 async def black_hole(world: World) -> None:
     """Nothing comes through for longer than a call may take; what was sent arrives late, after its repetition."""
     agent = await world.ready_agent()
-    before = Descriptors.of(agent)
+    before = await world.descriptors(agent)
     for _ in range(world.times(1, 3)):
         world.press(6)
         await world.lapse(0, 0.5)
@@ -26,7 +26,7 @@ async def black_hole(world: World) -> None:
 async def reset(world: World) -> None:
     """Every connection is reset, again and again, at random instants."""
     agent = await world.ready_agent()
-    before = Descriptors.of(agent)
+    before = await world.descriptors(agent)
     for _ in range(world.times(15, 60)):
         world.press(world.rng.randrange(3))
         await world.lapse(0, 0.6)
@@ -39,7 +39,7 @@ async def reset(world: World) -> None:
 async def cut(world: World) -> None:
     """Nobody listens any more: every attempt to connect is refused, for seconds at a time."""
     agent = await world.ready_agent()
-    before = Descriptors.of(agent)
+    before = await world.descriptors(agent)
     for _ in range(world.times(2, 6)):
         world.press(4)
         await world.lapse(0, 1)
@@ -55,7 +55,7 @@ async def cut(world: World) -> None:
 async def latency(world: World) -> None:
     """Two seconds for every round trip."""
     agent = await world.ready_agent()
-    before = Descriptors.of(agent)
+    before = await world.descriptors(agent)
     world.proxy.latency_s = 1.0
     for _ in range(world.times(1, 6)):
         world.press(5)
@@ -70,7 +70,7 @@ async def latency(world: World) -> None:
 async def slow_line(world: World) -> None:
     """One kilobyte a second in either direction."""
     agent = await world.ready_agent()
-    before = Descriptors.of(agent)
+    before = await world.descriptors(agent)
     world.proxy.bytes_per_s = 1000.0
     for _ in range(world.times(1, 5)):
         world.press(4)
@@ -94,7 +94,7 @@ async def rest_half_open(world: World) -> None:
 
 async def _half_open(world: World, *, calls: bool, frames: bool) -> None:
     agent = await world.ready_agent()
-    before = Descriptors.of(agent)
+    before = await world.descriptors(agent)
     for _ in range(world.times(1, 3)):
         world.proxy.swallow(calls=calls, frames=frames)
         for _ in range(3):

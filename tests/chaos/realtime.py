@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.chaos.scenario import scenario
-from tests.chaos.world import Descriptors, World
+from tests.chaos.world import World
 from tests.support.websocket_frames import Shuffle
 
 
@@ -13,7 +13,7 @@ async def realtime_shuffle(world: World) -> None:
     shuffle = Shuffle(world.rng, lost=0.4, doubled=0.25, held=0.25)
     world.proxy.meddle = shuffle
     agent = await world.ready_agent()
-    before = Descriptors.of(agent)
+    before = await world.descriptors(agent)
     for _ in range(world.times(12, 50)):
         world.press(world.rng.randrange(1, 4))
         await world.lapse(0, 0.5)

@@ -137,8 +137,15 @@ class World:
     async def recovered(self, job: str = "quick") -> None:
         """Called when a fault has just been lifted: press Run, and measure until it is done."""
         began = time.monotonic()
-        request_id = self.ledger.press(job)
+        await self._done(self.ledger.press(job))
+        self.recoveries.append(time.monotonic() - began)
 
+    async def descriptors(self, agent: AgentProcess) -> Descriptors:
+        """What the agent holds open between two runs, once it has had one: some things are opened with the first."""
+        await self._done(self.ledger.press("quick"))
+        return await wait_until(lambda: (now := Descriptors.of(agent)).idle and now, PATIENCE_S)
+
+    async def _done(self, request_id: str) -> None:
         def ended() -> bool:
             if not self.ledger.insist():
                 return False
@@ -146,7 +153,6 @@ class World:
             return bool(rows) and rows[0]["status"] in ("done", "error")
 
         await wait_until(ended, PATIENCE_S)
-        self.recoveries.append(time.monotonic() - began)
 
     async def schedule_goes_on(self) -> None:
         """Wait until every job with slots has a row of a slot that is still to come."""
@@ -205,13 +211,16 @@ class Descriptors:
 
     files: int
     sockets: int
+    idle: bool
+    """No run has pipes open."""
 
     @classmethod
     def of(cls, agent: AgentProcess) -> Descriptors:
         """Now. Jobs that run hold some more for a moment."""
         links = [_target(each) for each in Path(f"/proc/{agent.pid}/fd").iterdir()] if Path("/proc").is_dir() else []
         sockets = sum(link.startswith("socket:") for link in links)
-        return cls(files=(len(links) or psutil.Process(agent.pid).num_fds()) - sockets, sockets=sockets)
+        files = (len(links) or psutil.Process(agent.pid).num_fds()) - sockets
+        return cls(files=files, sockets=sockets, idle=not any(link.startswith("pipe:") for link in links))
 
     async def again(self, agent: AgentProcess) -> list[Broken]:
         """Wait until the agent holds no more than this, a warm pool of connections aside."""
