@@ -32,7 +32,7 @@ async def test_what_waits_for_its_turn_goes_back_to_the_queue_when_the_agent_sto
     for _ in range(3):
         ledger.press("gated")
     await wait_until(lambda: [row["status"] for row in ledger.requests()] == ["running"] * 3)
-    await agent.wait_event("run started")
+    await wait_until(lambda: "gated" in [begun["job"] for begun in agent.events("run started")])
     agent.signal(signal.SIGTERM)
 
     await wait_until(lambda: sorted(row["status"] for row in ledger.requests()) == ["queued", "queued", "running"])
