@@ -32,8 +32,9 @@ def box(tmp_path: Path) -> Iterator[Box]:
 
 
 @pytest.fixture
-def scans(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
-    """Run ids that all processes were searched for."""
+async def scans(box: Box, monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
+    """Run ids that all processes were searched for, after a first run has met this process' other children."""
+    await box.sh("true")
     searched: list[set[str]] = []
     marked = group._marked
 

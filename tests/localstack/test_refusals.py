@@ -166,6 +166,8 @@ async def test_hostile_text_is_a_value_or_a_refusal_never_sql(service: Api, text
     assert service.stack.sql("select count(*) from things") == [{"count": 3}]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(120)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.text(max_size=12), st.text(max_size=30)), max_size=4))
 def test_the_parser_parses_or_refuses_whatever_comes(pairs: list[tuple[str, str]]) -> None:

@@ -432,7 +432,8 @@ async def test_a_restored_state_directory_goes_on_after_the_servers_number() -> 
 # ── trouble ─────────────────────────────────────────────────────────────────
 
 
-async def test_no_backoff_is_sat_out_when_the_server_answers_again() -> None:
+async def test_no_backoff_is_sat_out_when_the_server_answers_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.queue.intake.random.uniform", lambda _, most: most)
     house = House()
     house.server.fail("claim", Unreachable("timeout"), times=6)
     request = house.server.queue()

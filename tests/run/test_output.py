@@ -188,4 +188,4 @@ def test_single_bytes_from_both_streams_by_turns_are_bearable():
         taken.feed("stdout", b"o")
         taken.feed("stderr", b"e")
     assert taken.tail().endswith("oeoeoe")
-    assert time.process_time() - began < 3
+    assert time.process_time() - began < 15

@@ -128,10 +128,10 @@ async def test_thirty_times_asleep_and_awake_leak_neither_tasks_nor_files(agent)
     async with running(realtime.run(), agent.session.run()):
         await wait_until(lambda: realtime.healthy, 45)
         tasks, files = len(asyncio.all_tasks()), process.num_fds()
+        await asyncio.wait_for(wake_of(realtime, WakeKind.RESUBSCRIBED), 45)
         for _ in range(30):
             realtime.rebuild("the machine slept")
-            await wait_until(lambda: not realtime.healthy, 45)
-            await wait_until(lambda: realtime.healthy, 45)
+            await asyncio.wait_for(wake_of(realtime, WakeKind.RESUBSCRIBED), 45)
         await hears(agent, realtime)
         await wait_until(lambda: len(asyncio.all_tasks()) <= tasks, 45)
         await wait_until(lambda: process.num_fds() <= files + 2, 45)
