@@ -7,7 +7,6 @@ import json
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -25,18 +24,6 @@ from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 ALL = 10_000_000
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "journal.sqlite"
-
-
-@pytest.fixture
-async def journal(path: Path) -> AsyncIterator[Journal]:
-    journal = await Journal.open(path, VirtualClock())
-    yield journal
-    await journal.close()
 
 
 # ── records ─────────────────────────────────────────────────────────────────

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 from structlog.testing import capture_logs
 
 from agent.adapters.sqlite import Journal, read_runs
@@ -21,18 +19,6 @@ from tests.support.reports import SLOT, a_report
 SLACK = 40
 """A job's history is not looked through at each of its ends."""
 DAY_S = 86_400.0
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "journal.sqlite"
-
-
-@pytest.fixture
-async def journal(path: Path) -> AsyncIterator[Journal]:
-    journal = await Journal.open(path, VirtualClock())
-    yield journal
-    await journal.close()
 
 
 async def delivered(journal: Journal, reports: list[Report]) -> None:
