@@ -18,6 +18,7 @@ import pytest
 from agent.adapters.process import GroupProcesses
 from agent.adapters.process import group as process
 from agent.ports import ProcessEnd, ProcessSpec
+from tests.support.processes import alive
 from tests.support.waiting import wait_until
 
 PYTHON = sys.executable
@@ -100,10 +101,7 @@ def _sleeper(run_id: str) -> subprocess.Popen[bytes]:
 
 
 def _gone(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
+    return not alive(pid)
 
 
 # ── plain runs ──────────────────────────────────────────────────────────────

@@ -16,6 +16,7 @@ from agent.adapters.files import StateDir
 from agent.app.history import read_history
 from agent.model import LocalRun
 from tests.support.agent_process import PATIENCE_S, ROOT, AgentProcess
+from tests.support.processes import alive
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -57,10 +58,10 @@ async def test_a_second_sigterm_ends_running_jobs_and_says_shutdown(start: Start
     pid = await _pid(tmp_path)
     agent.signal(signal.SIGTERM)
     await agent.wait_event("draining")
-    assert psutil.pid_exists(pid)
+    assert alive(pid)
     agent.signal(signal.SIGTERM)
     assert await asyncio.to_thread(agent.wait) == 0
-    assert not psutil.pid_exists(pid)
+    assert not alive(pid)
     assert agent.events("told to stop again; ending running jobs")
     assert not agent.events("drain_timeout is over; ending what still runs")
     assert agent.events("reports that Supabase does not have yet are kept for the next start")
@@ -73,7 +74,7 @@ async def test_what_still_runs_after_drain_timeout_is_ended(start: Start, tmp_pa
     pid = await _pid(tmp_path)
     agent.signal(signal.SIGINT)
     assert await asyncio.to_thread(agent.wait) == 0
-    assert not psutil.pid_exists(pid)
+    assert not alive(pid)
     assert agent.events("drain_timeout is over; ending what still runs")
     (run,) = await _history(agent)
     assert (run.status, run.reason) == ("cancelled", "shutdown")
@@ -87,14 +88,14 @@ async def test_a_third_signal_leaves_at_once_and_the_next_start_cleans_up(start:
         await agent.wait_event(said)
     agent.signal(signal.SIGTERM)
     assert await asyncio.to_thread(agent.wait) == 130
-    assert psutil.pid_exists(pid)
+    assert alive(pid)
 
     (tmp_path / "pid").unlink()
     agent.write_config(HEAD + "jobs:\n  long: {run: [echo, later]}\n")
     agent.start()
     lost = await agent.wait_event("run lost with the agent's previous life")
     assert lost["survivors_ended"] is True
-    await wait_until(lambda: not psutil.pid_exists(pid))
+    await wait_until(lambda: not alive(pid))
     (run,) = await _history(agent)
     assert (run.status, run.reason) == ("lost", "lost")
 
@@ -103,13 +104,13 @@ async def test_a_sigterm_while_it_still_recovers_ends_it_cleanly(start: Start, t
     agent = start(STUBBORN)
     pid = await _pid(tmp_path)
     agent.kill()
-    assert psutil.pid_exists(pid)
+    assert alive(pid)
     agent.write_config(HEAD + "jobs: {}\n")
     agent.start()
     await wait_until(lambda: _holds_lock(agent), PATIENCE_S)
     agent.signal(signal.SIGTERM)
     assert await asyncio.to_thread(agent.wait) == 0
-    assert not psutil.pid_exists(pid)
+    assert not alive(pid)
     assert agent.events("agent stopped")
     assert [run.status for run in await _history(agent)] == ["lost"]
 

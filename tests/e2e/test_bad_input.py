@@ -13,6 +13,7 @@ import pytest
 from agent.cli.demo.operator import Operator
 from agent.errors import Refused
 from tests.e2e.conftest import StartAgent, ended, mirrored
+from tests.support.processes import alive
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -204,4 +205,4 @@ def _left(pids: Path) -> list[int]:
     """Those of the processes in this file that are still there; there was at least one."""
     started = [int(pid) for pid in pids.read_text().split()]
     assert started
-    return [pid for pid in started if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
+    return [pid for pid in started if alive(pid)]

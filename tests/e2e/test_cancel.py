@@ -7,12 +7,12 @@ import random
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from agent.cli.demo.operator import Operator
 from tests.e2e.conftest import StartAgent, ended, mirrored
 from tests.support.blocking_proxy import BlockingProxy
+from tests.support.processes import alive
 from tests.support.stack import Project
 from tests.support.waiting import wait_until
 
@@ -33,13 +33,6 @@ async def cancelled(operator: Operator, request_id: str) -> dict[str, Any]:
 async def runs_of(operator: Operator, request_id: str) -> list[tuple[str, int]]:
     rows = await operator.select("cron_runs", request_id=f"eq.{request_id}", order="attempt")
     return [(row["status"], row["attempt"]) for row in rows]
-
-
-def alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 async def pids_in(file: Path, count: int) -> list[int]:

@@ -6,7 +6,6 @@ A lease is a minute. Nobody waits for it here: `gone_silent` writes into the dat
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import signal
 import subprocess
@@ -14,13 +13,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from agent.cli.demo.operator import Operator
 from tests.e2e.conftest import StartAgent, ended, mirrored
 from tests.support.agent_process import ROOT, AgentProcess
 from tests.support.fault_proxy import FaultProxy
+from tests.support.processes import alive
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120), pytest.mark.xdist_group("e2e")]
@@ -212,17 +211,11 @@ async def test_a_restart_reports_lost_at_once_and_ends_what_survived_in_any_sess
     await running_on(operator, request, "mac")
     pids = [int(each) for each in await wait_until(lambda: len(noted(marks)) == 2 and noted(marks), PATIENCE_S)]
     agent.kill()
-    assert all(psutil.pid_exists(pid) for pid in pids)
+    assert all(alive(pid) for pid in pids)
 
     agent.start()
 
     row = await ended(operator, request, PATIENCE_S)
     assert (row["status"], row["result"]["reason"]) == ("error", "lost")
-    assert not [pid for pid in pids if _alive(pid)]
+    assert not [pid for pid in pids if alive(pid)]
     assert await attempts(operator, request) == [(1, "mac", "lost")]
-
-
-def _alive(pid: int) -> bool:
-    with contextlib.suppress(psutil.Error):
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    return False

@@ -20,6 +20,7 @@ from agent.localstack.binaries import Binaries
 from agent.localstack.footing import Kind, identities
 from agent.localstack.postgres import Cluster
 from tests.localstack.clusters import KINDS, Make, ask, run, socket_dir
+from tests.support.processes import alive
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +61,7 @@ async def test_a_stop_leaves_only_the_data(make: Make) -> None:
     children = set(psutil.Process().children(recursive=True)) - set(others)
     assert len(children) > 2
     await cluster.stop()
-    assert not psutil.pid_exists(pid)
+    assert not alive(pid)
     assert not sockets.exists()
     assert not [each for each in children if each.is_running()]
     assert await cluster.stop() is None  # again is nothing
@@ -270,7 +271,7 @@ async def start_parent(created: Path, state: Path) -> tuple[asyncio.subprocess.P
 
 
 def gone(pid: int) -> bool:
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    return not alive(pid)
 
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])

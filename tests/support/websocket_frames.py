@@ -6,6 +6,7 @@ Only whole text messages are told apart; everything else (close, ping, continuat
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,8 +42,8 @@ async def read_frame(reader: asyncio.StreamReader) -> Frame:
 class Shuffle:
     """What a bad Realtime does to the changes that it should tell: some lost, some twice, some in another order.
 
-    Only `postgres_changes` are touched: without replies and heartbeats the line would be noticed to be dead, which is
-    another scenario.
+    Only `postgres_changes` are touched: without replies, heartbeats and the word that the subscription stands, the line
+    would be noticed to be dead, which is another scenario.
     """
 
     def __init__(self, rng: random.Random, *, lost: float, doubled: float, held: float) -> None:
@@ -56,7 +57,7 @@ class Shuffle:
 
     def __call__(self, frame: Frame) -> list[bytes]:
         """What arrives in place of this frame: nothing, it, it twice, or it before an earlier one."""
-        if frame.text is None or "postgres_changes" not in frame.text or "phx_reply" in frame.text:
+        if frame.text is None or not _tells_a_change(frame.text):
             return [frame.raw]
         self.seen += 1
         lost, doubled, held = self._odds
@@ -73,6 +74,13 @@ class Shuffle:
             return []
         before, self._held = self._held, []
         return [frame.raw, *reversed(before)]
+
+
+def _tells_a_change(text: str) -> bool:
+    """Of protocol 1.0.0 (an object) and 2.0.0 (`[join_ref, ref, topic, event, payload]`)."""
+    message = json.loads(text)
+    event = message[3] if isinstance(message, list) else message["event"]
+    return bool(event == "postgres_changes")
 
 
 Meddle = Callable[[Frame], list[bytes]]
