@@ -183,7 +183,7 @@ async def _subscribed(meter: Meter) -> bool:
 
 async def _import_s() -> float:
     """Importing what `cronmirror run` imports, without the interpreter's own start."""
-    code = "import time; began = time.perf_counter(); import agent.cli.main; print(time.perf_counter() - began)"
+    code = "import time; began = time.perf_counter(); import agent.cli.run; print(time.perf_counter() - began)"
     python = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
     said, _ = await python.communicate()
     return float(said)

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import sys
+from collections.abc import Sequence
 
 import typer
 
 from agent.app.logs import configure
-from agent.cli import (
-    check,
-    demo,
-    exec_,
-    install,
-    jobs,
-    login,
-    logs,
-    migrate,
-    pause,
-    request,
-    resume,
-    run,
-    runs,
-    schema,
-    status,
-    uninstall,
-    version,
-)
 from agent.cli.boundary import guarded
 
 EPILOG = """\
@@ -37,18 +21,29 @@ Supabase's SQL editor, `cronmirror login`, `cronmirror run`, and once it runs as
 reached · 4 credentials · 5 refused · 70 a bug · 130 Ctrl-C
 """
 
-app = typer.Typer(
-    name="cronmirror",
-    help="Run a YAML file's jobs on schedule, mirror them into Supabase, run them when somebody presses **Run**.",
-    epilog=EPILOG,
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+VERBS = {
+    "demo": "See it work",
+    "check": "Set up",
+    "schema": "Set up",
+    "migrate": "Set up",
+    "login": "Set up",
+    "run": "Run and look",
+    "jobs": "Run and look",
+    "request": "Run and look",
+    "exec": "Run and look",
+    "runs": "Run and look",
+    "logs": "Run and look",
+    "pause": "Run and look",
+    "resume": "Run and look",
+    "install": "As a service",
+    "uninstall": "As a service",
+    "status": "As a service",
+    "version": "As a service",
+}
+"""Every verb, in the order of the help, with the heading it stands under there. Its module in this folder has its name,
+and so has its function (`exec_` for `exec`, which is a word of Python's)."""
 
 
-@app.callback()
 def options(
     debug: bool = typer.Option(False, "--debug", help="Show tracebacks. May stand anywhere on the line."),
 ) -> None:
@@ -56,28 +51,29 @@ def options(
     del debug  # read by main(), for it has to be known before Typer parses anything
 
 
-_SEE = "See it work"
-_SET_UP = "Set up"
-_WORK = "Run and look"
-_SERVICE = "As a service"
+def application(verbs: Sequence[str] = tuple(VERBS)) -> typer.Typer:
+    """The command line with these verbs. Only their modules are imported: all of them take Python a second."""
+    app = typer.Typer(
+        name="cronmirror",
+        help="Run a YAML file's jobs on schedule, mirror them into Supabase, run them when somebody presses **Run**.",
+        epilog=EPILOG,
+        no_args_is_help=True,
+        rich_markup_mode="markdown",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(options)
+    for verb in verbs:
+        name = "exec_" if verb == "exec" else verb
+        module = importlib.import_module(f"agent.cli.{name}")
+        app.command(verb, rich_help_panel=VERBS[verb])(getattr(module, name))
+    return app
 
-app.command("demo", rich_help_panel=_SEE)(demo.demo)
-app.command("check", rich_help_panel=_SET_UP)(check.check)
-app.command("schema", rich_help_panel=_SET_UP)(schema.schema)
-app.command("migrate", rich_help_panel=_SET_UP)(migrate.migrate)
-app.command("login", rich_help_panel=_SET_UP)(login.login)
-app.command("run", rich_help_panel=_WORK)(run.run)
-app.command("jobs", rich_help_panel=_WORK)(jobs.jobs)
-app.command("request", rich_help_panel=_WORK)(request.request)
-app.command("exec", rich_help_panel=_WORK)(exec_.exec_)
-app.command("runs", rich_help_panel=_WORK)(runs.runs)
-app.command("logs", rich_help_panel=_WORK)(logs.logs)
-app.command("pause", rich_help_panel=_WORK)(pause.pause)
-app.command("resume", rich_help_panel=_WORK)(resume.resume)
-app.command("install", rich_help_panel=_SERVICE)(install.install)
-app.command("uninstall", rich_help_panel=_SERVICE)(uninstall.uninstall)
-app.command("status", rich_help_panel=_SERVICE)(status.status)
-app.command("version", rich_help_panel=_SERVICE)(version.version)
+
+def needed(arguments: Sequence[str]) -> Sequence[str]:
+    """The verb that these arguments ask for; every verb, where help, completion or a mistake is to name them all."""
+    asked = arguments[:1]
+    return asked if asked and asked[0] in VERBS and "_CRONMIRROR_COMPLETE" not in os.environ else tuple(VERBS)
 
 
 def main() -> None:
@@ -85,4 +81,4 @@ def main() -> None:
     debug = "--debug" in sys.argv[1:]
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     configure(level="warning", style="console")
-    guarded(lambda: app(args=arguments, prog_name="cronmirror", standalone_mode=True), debug=debug)
+    guarded(lambda: application(needed(arguments))(args=arguments, prog_name="cronmirror"), debug=debug)

@@ -1,0 +1,42 @@
+"""The command line imports what the asked verb needs, and everything where help has to name them all."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from agent.cli.main import VERBS, application, needed
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_alone_is_the_verb_among_all(verb: str) -> None:
+    assert needed([verb, "--help"]) == [verb]
+    alone, all_of_them = (typer.main.get_command(application(verbs)) for verbs in ([verb], tuple(VERBS)))
+    assert isinstance(alone, typer.core.TyperGroup)
+    assert isinstance(all_of_them, typer.core.TyperGroup)
+    assert list(alone.commands) == [verb]
+    one, other = alone.commands[verb], all_of_them.commands[verb]
+    assert one.callback is not None
+    assert one.help
+    assert [each.opts for each in one.params] == [each.opts for each in other.params]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["nonsense"], ["--", "run"]])
+def test_where_no_verb_is_named_all_are_there(arguments: list[str]) -> None:
+    assert needed(arguments) == tuple(VERBS)
+
+
+def test_completion_knows_all_verbs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_CRONMIRROR_COMPLETE", "complete_bash")
+    assert needed(["run"]) == tuple(VERBS)
+
+
+def test_no_client_of_supabase_is_imported_to_check_a_file() -> None:
+    code = (
+        "import sys; from agent.cli.main import application; application(['check']); print('supabase' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert said.stdout == "False\n"
