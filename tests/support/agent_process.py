@@ -18,7 +18,10 @@ PATIENCE_S = 45.0
 
 
 class AgentProcess:
-    """Starts, signals and reads one agent. `folder` holds config.yaml, agent.env, state/ and agent.log."""
+    """Starts, signals and reads one agent. `folder` holds config.yaml, agent.env, state/ and agent.log.
+
+    It ends with the tests, however they end: its standard input is a pipe that nobody writes to.
+    """
 
     def __init__(self, folder: Path, config: str, secrets: dict[str, str]) -> None:
         self.folder = folder
@@ -51,10 +54,10 @@ class AgentProcess:
         options = ["--config", str(self.config), "--state-dir", str(self.state), "--log-format", "json"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", self.module, "run", *options, "--log-level", level, *more],
+                [sys.executable, "-m", self.module, "run", "--until-eof", *options, "--log-level", level, *more],
                 cwd=ROOT,
                 env=self.environment(),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
             )
