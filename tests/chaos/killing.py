@@ -54,6 +54,7 @@ async def freeze_past_lease(world: World) -> None:
                 _age(world)
             await wait_until(lambda held=held: not _running(world, held, every=False), PATIENCE_S)
         await world.recovered()
+    await world.schedule_goes_on()
 
 
 def _age(world: World) -> None:

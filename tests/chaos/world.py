@@ -170,10 +170,11 @@ class World:
     # ── the end ─────────────────────────────────────────────────────────────
 
     async def settled(self) -> None:
-        """Wait until every request has ended and every agent has reported all it knew at some moment."""
+        """Wait until every request has ended, and every agent is up and has reported all it knew at some moment."""
         await self.ledger.settled(PATIENCE_S)
         for agent in self.agents:
             if agent.process is not None and agent.process.poll() is None:
+                await wait_until(lambda agent=agent: self.works(agent), PATIENCE_S)
                 await wait_until(lambda agent=agent: unsent(agent) == 0, PATIENCE_S)
 
     async def goodbye(self) -> None:
@@ -217,7 +218,8 @@ class Descriptors:
     @classmethod
     def of(cls, agent: AgentProcess) -> Descriptors:
         """Now. Jobs that run hold some more for a moment."""
-        links = [_target(each) for each in Path(f"/proc/{agent.pid}/fd").iterdir()] if Path("/proc").is_dir() else []
+        held = Path(f"/proc/{agent.pid}/fd").iterdir() if Path("/proc").is_dir() else ()
+        links = [_target(each) for each in held if each.name != "0"]  # that one is the tests', see `AgentProcess`
         sockets = sum(link.startswith("socket:") for link in links)
         files = (len(links) or psutil.Process(agent.pid).num_fds()) - sockets
         return cls(files=files, sockets=sockets, idle=not any(link.startswith("pipe:") for link in links))

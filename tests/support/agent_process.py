@@ -16,11 +16,13 @@ ROOT = Path(__file__).parents[2]
 PATIENCE_S = 45.0
 """For what takes a second, on a machine that is busy with ten other things. One that ended is noticed at once."""
 
+_ENDS_WITH_US, _HELD = os.pipe()
+
 
 class AgentProcess:
     """Starts, signals and reads one agent. `folder` holds config.yaml, agent.env, state/ and agent.log.
 
-    It ends with the tests, however they end: its standard input is a pipe that nobody writes to.
+    It ends with the tests, however they end: its standard input is a pipe that they alone hold, and never write to.
     """
 
     def __init__(self, folder: Path, config: str, secrets: dict[str, str]) -> None:
@@ -57,7 +59,7 @@ class AgentProcess:
                 [sys.executable, "-m", self.module, "run", "--until-eof", *options, "--log-level", level, *more],
                 cwd=ROOT,
                 env=self.environment(),
-                stdin=subprocess.PIPE,
+                stdin=_ENDS_WITH_US,
                 stdout=log,
                 stderr=log,
             )
