@@ -22,9 +22,11 @@ ABANDONED_S = 5.0
 """A zombie that no run of ours knows may be the child of another part of this process, which will wait for it."""
 
 _PR_SET_CHILD_SUBREAPER = 36
-_CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children")
+_CHILDREN = f"/proc/self/task/{os.getpid()}/children"
 """Orphans go to the first living thread of the subreaper, its main one. Needs CONFIG_PROC_CHILDREN, as distributions
 have it. One may be left out while another ends (proc(5)): it is found at the next look, by its run's id."""
+
+_CHUNK = 1 << 16
 
 
 class _Stat(NamedTuple):
@@ -37,7 +39,7 @@ class _Stat(NamedTuple):
 
 def adopt_orphans() -> bool:
     """Become the parent of all orphans among our descendants; False where that cannot be had."""
-    if not (sys.platform == "linux" and _CHILDREN.exists()):
+    if not (sys.platform == "linux" and Path(_CHILDREN).exists()):
         return False
     return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
 
@@ -87,7 +89,7 @@ class Orphans:
 
     def _unknown(self) -> dict[int, _Stat]:
         """Living children that we did not start for a run. Waits for those that have ended."""
-        children = {int(pid) for pid in _CHILDREN.read_bytes().split()} - self._leaders.keys()
+        children = _children() - self._leaders.keys()
         stats = {pid: stat for pid in children if (stat := _stat(pid)) is not None}
         living = {pid: stat for pid, stat in stats.items() if not stat.zombie}
         now = time.monotonic()
@@ -97,6 +99,16 @@ class Orphans:
             if stats[pid].session in self._leaders or now - since >= ABANDONED_S:
                 _wait_for(pid)
         return living
+
+
+def _children() -> set[int]:
+    """Asked once a run, hence without a file object: it would cost more than the question."""
+    descriptor = os.open(_CHILDREN, os.O_RDONLY)
+    try:
+        text = b"".join(iter(lambda: os.read(descriptor, _CHUNK), b""))
+    finally:
+        os.close(descriptor)
+    return {int(pid) for pid in text.split()}
 
 
 def _wait_for(pid: int) -> None:
