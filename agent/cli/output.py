@@ -56,6 +56,15 @@ def local(when: datetime | None) -> str:
     return when.astimezone().strftime("%Y-%m-%d %H:%M:%S") if when else "–"
 
 
+def local_short(when: datetime | None) -> str:
+    """The same for a narrow column: the time if it is today, else the day and the time to the minute."""
+    if when is None:
+        return "–"
+    here = when.astimezone()
+    today = datetime.now(UTC).astimezone().date()
+    return here.strftime("%H:%M:%S" if here.date() == today else "%Y-%m-%d %H:%M")
+
+
 def duration(milliseconds: int | None) -> str:
     """`340 ms`, `1.2 s`, `3 min 20 s`, or `–`."""
     if milliseconds is None:

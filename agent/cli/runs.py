@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import typer
+from rich.cells import cell_len, set_cell_size
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from agent.app.history import read_history
 from agent.app.place import open_place
 from agent.cli.options import ConfigOption, JsonOption, StateOption
-from agent.cli.output import STATUS_STYLE, ago, duration, local, plain, print_json, stdout
+from agent.cli.output import STATUS_STYLE, ago, duration, local, local_short, plain, print_json, stdout
 from agent.model import LocalRun
+
+_HEAD = ("when", "", "job", "why", "run", "status", "took", "exit")
+_STYLES = ("", "dim", "", "", "dim", "", "", "")
 
 
 def runs(
@@ -35,7 +39,8 @@ def runs(
             stdout.print(f"[bold]{escape(plain(run.job_id))}[/] {_headline(run)}")
             stdout.print(plain(run.output or "(no output)"), markup=False)
     else:
-        stdout.print(_table(found) if found else "nothing has run here yet")
+        for line in _lines(found) if found else [Text("nothing has run here yet")]:
+            stdout.print(line)
 
 
 def _headline(run: LocalRun) -> str:
@@ -43,19 +48,31 @@ def _headline(run: LocalRun) -> str:
     return escape(plain(f"{local(when)} ({ago(when)})  {run.trigger}  {run.status}  {run.error or run.reason or ''}"))
 
 
-def _table(found: tuple[LocalRun, ...]) -> Table:
-    table = Table("when", "", "job", "why", "run", "status", "took", "exit", "what was wrong")
-    for run in found:
-        when = run.started_at or run.scheduled_for
-        table.add_row(
-            local(when),
-            ago(when),
-            escape(plain(run.job_id)),
-            run.trigger,
-            str(run.run_id)[:8],
-            Text(run.status, style=STATUS_STYLE.get(run.status, "")),
-            duration(run.duration_ms),
-            "" if run.exit_code is None else str(run.exit_code),
-            escape(plain(run.error or run.reason)),
+def _lines(found: Sequence[LocalRun]) -> Iterator[Text]:
+    """A line for each run, and below it what was wrong: beside it, it would leave no column its room."""
+    rows = [_HEAD, *map(_cells, found)]
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    for run, cells in zip([None, *found], rows, strict=True):
+        styles = _STYLES if run else ["bold"] * len(cells)
+        line = Text("  ").join(
+            Text(set_cell_size(cell, width), STATUS_STYLE.get(cell.strip(), style))
+            for cell, width, style in zip(cells, widths, styles, strict=True)
         )
-    return table
+        line.rstrip()
+        yield line
+        if run and (run.error or run.reason):
+            yield Text("    " + plain(run.error or run.reason).replace("\n", "\n    "), "dim")
+
+
+def _cells(run: LocalRun) -> tuple[str, ...]:
+    when = run.started_at or run.scheduled_for
+    return (
+        local_short(when),
+        ago(when),
+        plain(run.job_id),
+        run.trigger,
+        str(run.run_id)[:8],
+        run.status,
+        duration(run.duration_ms),
+        "" if run.exit_code is None else str(run.exit_code),
+    )

@@ -52,7 +52,8 @@ def _life(standing: Standing, now: datetime) -> Iterator[Line]:
         alive = datetime.fromisoformat(life["alive"])
         yield "last seen", f"{local(alive)} ({ago(alive, now)})", ""
     elif life["answers"]:
-        yield "Supabase", f"answers since {local(since)} ({ago(since, now)}); Realtime {plain(life['realtime'])}", ""
+        realtime = _realtime(life["realtime"], now)
+        yield "Supabase", f"answers since {local(since)} ({ago(since, now)}); Realtime {realtime}", ""
     else:
         why = plain(life["why"]) or "not asked yet"
         yield "Supabase", f"does not answer since {local(since)} ({ago(since, now)}): {why}", "red"
@@ -60,6 +61,16 @@ def _life(standing: Standing, now: datetime) -> Iterator[Line]:
     if abs(skew_ms) >= SKEW_SHOWN_MS:
         side = "ahead of" if skew_ms > 0 else "behind"
         yield "clock", f"{duration(abs(skew_ms))} {side} Supabase's", "yellow"
+
+
+def _realtime(told: str, now: datetime) -> str:
+    """What the agent notes of it (`connected since <ISO 8601>`, `polling: <why>`), its time in the person's zone."""
+    words, _, when = told.rpartition(" ")
+    try:
+        since = datetime.fromisoformat(when)
+    except ValueError:
+        return plain(told)
+    return f"{plain(words)} {local(since)} ({ago(since, now)})"
 
 
 def _outage(standing: Standing, now: datetime) -> Iterator[Line]:

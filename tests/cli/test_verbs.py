@@ -107,14 +107,16 @@ def test_exec_runs_a_job_here_and_now_and_runs_remembers_it(cronmirror: Cronmirr
     assert failed.returncode == 1
     assert failed.stderr.startswith("why\n")
     assert "3" in failed.stderr
-    table = cronmirror("runs", MY_TOKEN="sesame-open", COLUMNS="200").stdout
-    assert "hello" in table
-    assert "broken" in table
+    shown = cronmirror("runs", MY_TOKEN="sesame-open", COLUMNS="80").stdout
+    head, broken, why, hello = shown.splitlines()
     rows = json.loads(cronmirror("runs", "--json", MY_TOKEN="sesame-open").stdout)
     assert [(row["job_id"], row["status"], row["exit_code"]) for row in rows] == [
         ("broken", "error", 3),
         ("hello", "ok", 0),
     ]
+    assert head.split() == ["when", "job", "why", "run", "status", "took", "exit"]
+    assert broken.split()[-6:-3] == ["exec", rows[0]["run_id"][:8], "error"], "nothing is cut off where it is narrow"
+    assert (hello.split()[-1], why.strip()) == ("0", rows[0]["error"])
     only = json.loads(cronmirror("runs", "hello", "--json", MY_TOKEN="sesame-open").stdout)
     assert [row["job_id"] for row in only] == ["hello"]
     assert "hello" in cronmirror("runs", "hello", "--output", MY_TOKEN="sesame-open").stdout
