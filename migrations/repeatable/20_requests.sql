@@ -44,7 +44,7 @@ begin
     return;
   end if;
   raise exception 'project "%" has 1,000 requests waiting already: cancel some, or ask again when its agents have caught up',
-    p_new.project_id using errcode = '53400';
+    p_new.project_id using errcode = 'PT429';
 end
 $$;
 
