@@ -78,11 +78,12 @@ def _table(rows: Sequence[Row]) -> list[str]:
 
 
 def _rows(value: Mapping[str, Any], *path: str) -> Iterator[Row]:
-    if _flat(value):
-        yield " · ".join(path), value
-        return
+    """Figures that stand together are a row, whatever lies below them has rows of its own."""
+    if figures := {key: each for key, each in value.items() if not isinstance(each, Mapping)}:
+        yield " · ".join(path), figures
     for key, each in value.items():
-        yield from _rows(each, *path, key)
+        if isinstance(each, Mapping):
+            yield from _rows(each, *path, key)
 
 
 def _flat(value: object) -> bool:

@@ -23,7 +23,7 @@ def test_goals_come_first_then_contenders_with_their_spread_then_what_lies_deepe
         "requests": 1000,
         "ours": {"p50_ms": 12.34, "p50_ms_min": 9.0, "p50_ms_max": 20.5, "cpu_ms": 1.0},
         "floor": {"p50_ms": 3.0},
-        "scale": {"ours": {"100": {"load_s": 0.5}}},
+        "scale": {"jobs": 7, "ours": {"100": {"load_s": 0.5}}},
         "measured": WHEN,
     }
     assert docs.section("pickup", measured).splitlines() == [
@@ -45,9 +45,10 @@ def test_goals_come_first_then_contenders_with_their_spread_then_what_lies_deepe
         "",
         "scale:",
         "",
-        "|  | load (s) |",
-        "|---|---|",
-        "| ours · 100 | 0.5 |",
+        "|  | jobs | load (s) |",
+        "|---|---|---|",
+        "|  | 7 |  |",
+        "| ours · 100 |  | 0.5 |",
     ]
 
 
