@@ -138,7 +138,10 @@ async def test_a_description_that_came_anew_is_asked_about_anew() -> None:
 async def test_who_may_not_read_the_key_hears_that_of_every_change(own_stack: Stack) -> None:
     client = await own_stack.client()
     await client.subscribe("realtime:m", on("memos", filter="body=eq.mine"), token=own_stack.token())
+    witness = await own_stack.client()  # hears of a change when it has been judged for everybody
+    await witness.subscribe("realtime:w", on("memos"), token=own_stack.keys.mint({"role": "service_role"}, 3600))
     await own_stack.sql("insert into memos values (1, 'other')")
+    await witness.change()
     await own_stack.sql("revoke select on memos from authenticated; grant select (body) on memos to authenticated")
     await own_stack.sql("insert into memos values (2, 'other')")
     assert (await client.change())["errors"] == ["Error 401: Unauthorized"]
