@@ -55,6 +55,8 @@ class Agent:
         self.config = folder / "config.yaml"
         self.log = folder / "agent.log"
         self.process: Process | None = None
+        self.module = "agent"
+        """What is run."""
 
     @property
     def pid(self) -> int:
@@ -67,7 +69,7 @@ class Agent:
         options = ["--config", str(self.config), "--state-dir", str(self.folder / "state"), "--log-format", "json"]
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "agent", "run", "--until-eof", *options, *more),
+                *(sys.executable, "-P", "-m", self.module, "run", "--until-eof", *options, *more),
                 stdin=PIPE,
                 stdout=log,
                 stderr=log,

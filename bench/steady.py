@@ -33,6 +33,7 @@ async def measure(ground: Ground, effort: Effort) -> dict[str, Any]:
     project = await ground.project()
     async with Meter(ground.url) as meter:
         agent = await project.agent(JOBS, url=meter.url)
+        agent.module = "bench.eager_agent"
         async with started(agent):
             await project.mirrored(agent, 1)
             first = max(1, round(runs * WARM_UP))
