@@ -9,6 +9,7 @@ import typer
 from agent.app.logs import configure
 from agent.cli import (
     check,
+    dashboard,
     demo,
     exec_,
     install,
@@ -67,6 +68,7 @@ app.command("schema", rich_help_panel=_SET_UP)(schema.schema)
 app.command("migrate", rich_help_panel=_SET_UP)(migrate.migrate)
 app.command("login", rich_help_panel=_SET_UP)(login.login)
 app.command("run", rich_help_panel=_WORK)(run.run)
+app.command("dashboard", rich_help_panel=_WORK)(dashboard.dashboard)
 app.command("jobs", rich_help_panel=_WORK)(jobs.jobs)
 app.command("request", rich_help_panel=_WORK)(request.request)
 app.command("exec", rich_help_panel=_WORK)(exec_.exec_)
