@@ -19,12 +19,10 @@ from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
 
 from agent.cli.demo.operator import Operator
 from tests.e2e.conftest import start_agent
-from tests.support.browser import LEFT_OUT, chromium
+from tests.support.browser import chromium
 from tests.support.stack import Person, Project
 
 __all__ = ["start_agent"]
-
-collect_ignore_glob = ["test_*.py"] if os.environ.get(LEFT_OUT) else []
 
 PATIENCE_MS = 30_000
 """For what takes a blink, on a machine that is busy with ten other things."""
@@ -72,6 +70,12 @@ class Tab:
 
 
 OpenTab = Callable[..., Awaitable[Tab]]
+
+
+def no_complaints(tabs: list[Tab]) -> None:
+    """Fails where a page said something that its test did not expect."""
+    faults = [fault for tab in tabs for fault in tab.unexpected]
+    assert not faults, "the page complained:\n" + "\n".join(faults)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -123,8 +127,7 @@ async def open_tab(browser: Browser, project: Project) -> AsyncIterator[OpenTab]
     yield open_one
     for profile in {tab.page.context for tab in tabs}:
         await profile.close()
-    faults = [fault for tab in tabs for fault in tab.unexpected]
-    assert not faults, "the page complained:\n" + "\n".join(faults)
+    no_complaints(tabs)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -35,6 +35,10 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[LEFT_OUT] = lacking
 
 
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    return True if LEFT_OUT in os.environ and TESTS in collection_path.parents else None
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if lacking := os.environ.get(LEFT_OUT):
         terminalreporter.write_line(f"(the browser tests of tests/dashboard are left out: {lacking})", yellow=True)
