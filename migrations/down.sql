@@ -103,7 +103,7 @@ drop function if exists
   public.get_cron_jobs(text, text, integer),
   public.get_cron_job_runs(text, integer),
   public.cron_run_line(public.cron_runs),
-  public.cron_list_runs(text, text, text, text[], text[], timestamptz, jsonb, integer),
+  public.cron_list_runs(text, text, text, text[], text[], timestamptz, timestamptz, jsonb, integer),
   public.cron_recent_runs(text, text[], integer),
   public.cron_old_runs(text, timestamptz, integer),
   public.cron_old_requests(text, timestamptz, integer),

@@ -26,7 +26,8 @@ $$;
 -- A page of the history, newest first. `p_before` is the `next` of the page before. Null filters nothing.
 create or replace function public.cron_list_runs(
   p_project text, p_job_id text default null, p_agent text default null, p_statuses text[] default null,
-  p_triggers text[] default null, p_since timestamptz default null, p_before jsonb default null, p_limit integer default 50
+  p_triggers text[] default null, p_since timestamptz default null, p_until timestamptz default null,
+  p_before jsonb default null, p_limit integer default 50
 )
 returns jsonb
 language plpgsql stable security definer
@@ -50,6 +51,7 @@ begin
       and (p_statuses is null or r.status = any (p_statuses))
       and (p_triggers is null or r.trigger = any (p_triggers))
       and (p_since is null or coalesce(r.started_at, r.scheduled_for, r.created_at) >= p_since)
+      and (p_until is null or coalesce(r.started_at, r.scheduled_for, r.created_at) < p_until)
       and coalesce(r.started_at, r.scheduled_for, r.created_at) <= v_at
       and (coalesce(r.started_at, r.scheduled_for, r.created_at), r.id) < (v_at, v_id)
     order by coalesce(r.started_at, r.scheduled_for, r.created_at) desc, r.id desc
@@ -107,10 +109,10 @@ $$;
 
 revoke all on function
   public.cron_run_line(public.cron_runs),
-  public.cron_list_runs(text, text, text, text[], text[], timestamptz, jsonb, integer),
+  public.cron_list_runs(text, text, text, text[], text[], timestamptz, timestamptz, jsonb, integer),
   public.cron_recent_runs(text, text[], integer)
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.cron_list_runs(text, text, text, text[], text[], timestamptz, jsonb, integer),
+  public.cron_list_runs(text, text, text, text[], text[], timestamptz, timestamptz, jsonb, integer),
   public.cron_recent_runs(text, text[], integer)
   to anon, authenticated, service_role;

@@ -146,6 +146,7 @@ def test_history_comes_in_pages_in_the_order_in_which_it_happened(stage: Stage) 
         ({"p_statuses": ["error", "missed"]}, ["09", "06"]),
         ({"p_triggers": ["schedule"], "p_job_id": "backup", "p_statuses": ["missed"]}, ["06"]),
         ({"p_since": "2026-03-05"}, ["09", "06", "05"]),
+        ({"p_since": "2026-03-03", "p_until": "2026-03-05"}, ["04", "03"]),
         ({"p_agent": "nobody"}, []),
     ],
 )

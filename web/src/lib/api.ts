@@ -176,6 +176,8 @@ export interface RunFilters {
   triggers?: RunTrigger[]
   /** Took place, or should have, from here on (ISO instant). */
   since?: string
+  /** Before this instant. */
+  until?: string
 }
 
 export interface RunPage {
@@ -195,6 +197,7 @@ export async function getRuns(filters: RunFilters = {}, after?: string, limit = 
       ...(filters.statuses?.length && { p_statuses: filters.statuses }),
       ...(filters.triggers?.length && { p_triggers: filters.triggers }),
       ...(filters.since && { p_since: filters.since }),
+      ...(filters.until && { p_until: filters.until }),
       ...(after && { p_before: JSON.parse(after) }),
     }),
   ) as { runs: Row[]; next: Row | null }

@@ -1,6 +1,7 @@
 // Instants, durations, schedules and foreign text, as people read them.
 
 import { toString as cronInWords } from 'cronstrue'
+import { stretches } from '../output/stretches'
 import type { CronMirrorJob } from './rows'
 
 const STEPS: [Intl.RelativeTimeFormatUnit, number][] = [
@@ -108,13 +109,11 @@ function cronWords(expression: string): string {
   return words
 }
 
-// Marks that turn the direction of text, or are not seen at all: shown, so that a name can't pretend to be another.
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\u{e0000}-\u{e007f}]/gu
-
 /** Foreign text with its invisible characters made visible: `⟨U+202E⟩`. */
 export function visible(text: string): string {
-  return text.replace(UNSEEN, (found) => `⟨U+${found.codePointAt(0)?.toString(16).toUpperCase().padStart(4, '0')}⟩`)
+  return stretches(text)
+    .map((each) => (each.mark ? `⟨${each.mark}⟩` : each.text))
+    .join('')
 }
 
 /** At most `length` characters, the rest as "…". */
