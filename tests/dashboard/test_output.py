@@ -46,8 +46,8 @@ async def test_output_is_followed_while_it_comes_paused_and_read_to_its_end(
     open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
-    story = f"for i in $(seq 1 120); do echo line $i; done; {HOLD.format(gate=gate)}; for i in $(seq 121 240); do echo line $i; done"
-    start_agent(jobs(story=story))
+    first, rest = ("for i in $(seq 1 120); do echo line $i; done", "for i in $(seq 121 240); do echo line $i; done")
+    start_agent(jobs(story=f"{first}; {HOLD.format(gate=gate)}; {rest}"))
     await mirrored(operator)
     request = await ask(operator, "story")
     page = (await open_tab(project.operator, f"#/requests/{request}")).page
