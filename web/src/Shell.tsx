@@ -50,7 +50,7 @@ export function Shell({ projects, projectId, onSignIn }: Props) {
       </button>
       <header className="bar">
         <div className="bar-top">
-          <a className="brand" href={useHashPath.hrefs(to.jobs())}>
+          <a className="brand" aria-label="Cronmirror, jobs" href={useHashPath.hrefs(to.jobs())}>
             <img src="./icon.svg" width={26} height={26} alt="" />
             <span>Cronmirror</span>
           </a>
@@ -61,7 +61,7 @@ export function Shell({ projects, projectId, onSignIn }: Props) {
             {who.kind === 'in' ? (
               <PersonMenu email={who.email} />
             ) : (
-              <Button size="compact-md" variant="default" onClick={onSignIn}>
+              <Button size="compact-sm" variant="default" onClick={onSignIn}>
                 Sign in
               </Button>
             )}

@@ -11,13 +11,13 @@ import { App } from './App'
 import { ErrorBoundary } from './ErrorBoundary'
 import { useHashPath, useHashSearch } from './lib/hash'
 import { queryClient } from './lib/live'
-import { theme } from './theme'
+import { theme, variables } from './theme'
 
 const root = document.getElementById('root')
 if (root) {
   createRoot(root).render(
     <StrictMode>
-      <MantineProvider theme={theme} defaultColorScheme="auto">
+      <MantineProvider theme={theme} cssVariablesResolver={variables} defaultColorScheme="auto">
         <ErrorBoundary>
           <QueryClientProvider client={queryClient}>
             <Router hook={useHashPath} searchHook={useHashSearch}>

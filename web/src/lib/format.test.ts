@@ -31,6 +31,7 @@ describe('schedules', () => {
   it.each([
     [{ scheduleKind: 'cron', scheduleExpr: '0 3 * * *', tz: 'Europe/Berlin' }, 'At 03:00, every day · Europe/Berlin'],
     [{ scheduleKind: 'cron', scheduleExpr: '*/15 8-17 * * 1-5' }, 'Every 15 minutes, between 08:00 and 17:59, Monday through Friday'],
+    [{ scheduleKind: 'cron', scheduleExpr: '*/2 * * * *' }, 'Every 2 minutes'],
     [{ scheduleKind: 'cron', scheduleExpr: '30 0 3 * * *' }, 'At 03:00:30, every day'],
     [{ scheduleKind: 'cron', scheduleExpr: 'not cron at all' }, 'not cron at all'],
     [{ scheduleKind: 'every', scheduleExpr: '900000' }, 'Every 15 m'],

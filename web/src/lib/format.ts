@@ -49,7 +49,7 @@ export function exactTime(instant: string | number | Date, zone?: string): strin
 export function duration(ms: number | undefined): string {
   if (ms === undefined || !Number.isFinite(ms)) return '—'
   if (ms < 1000) return `${Math.max(0, Math.round(ms))} ms`
-  if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 10_000 ? 1 : 0)} s`
+  if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 10_000 && ms % 1000 ? 1 : 0)} s`
   const seconds = Math.round(ms / 1000)
   const pair = (big: number, bigUnit: string, small: number, unit: string) =>
     small ? `${big} ${bigUnit} ${small} ${unit}` : `${big} ${bigUnit}`
@@ -100,7 +100,9 @@ function cronWords(expression: string): string {
   let words = inWords.get(expression)
   if (words === undefined) {
     try {
-      words = cronInWords(expression, { use24HourTimeFormat: true, verbose: true })
+      words = cronInWords(expression, { use24HourTimeFormat: true, verbose: true }).replace(', every hour', '')
+      // "Every 2 minutes" says it; "At 03:00" alone would not.
+      if (words.startsWith('Every ')) words = words.replace(', every day', '')
     } catch {
       words = expression
     }

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
-import { activeStates, filterJobs, stateOf, statusRank } from './jobs'
-import type { CronMirrorJob, CronRun, CronRunRequest } from './rows'
+import { activeStates, filterJobs, lastEnd, nextRun, stateOf, statusRank } from './jobs'
+import type { CronMirrorJob, CronRun, CronRunRequest, RecentRun } from './rows'
 
 const job = (jobId: string, more: Partial<CronMirrorJob> = {}) =>
   ({ id: jobId, jobId, name: jobId.toUpperCase(), enabled: true, agentIds: [], ...more }) as CronMirrorJob
@@ -45,4 +45,28 @@ it('ranks failures first and what never ran last', () => {
     (a, b) => statusRank({ status: a, queued: 0 }) - statusRank({ status: b, queued: 0 }),
   )
   expect(order).toEqual(['error', 'running', 'ok', undefined])
+})
+
+it.each([
+  ['2026-03-01T12:05:00Z', 'cron', '*/5 * * * *', '2026-03-01T12:05:00Z', false],
+  ['2026-03-01T11:59:30Z', 'cron', '*/5 * * * *', '2026-03-01T12:00:00.000Z', false],
+  ['2026-03-01T11:50:00Z', 'cron', '*/5 * * * *', '2026-03-01T11:50:00Z', true],
+  ['2026-03-01T11:59:30Z', 'every', '20000', '2026-03-01T12:00:10.000Z', false],
+  ['2026-03-01T11:50:00Z', 'every', '20000', '2026-03-01T11:50:00Z', true],
+])('of %s by %s %s, next is %s', (nextRunAt, scheduleKind, scheduleExpr, at, overdue) => {
+  const now = Date.parse('2026-03-01T12:00:00Z')
+  expect(nextRun(job('backup', { nextRunAt, scheduleKind, scheduleExpr }), now)).toEqual({ at, overdue })
+})
+
+it('has no next run without a schedule, or disabled', () => {
+  expect(nextRun(job('backup'), 0)).toEqual({ overdue: false })
+  expect(nextRun(job('backup', { enabled: false, nextRunAt: '2026-03-01T12:00:00Z' }), 0)).toEqual({ overdue: false })
+})
+
+it('says how a run really ended, of the newest that took place', () => {
+  const runs = (...statuses: string[]) => statuses.map((status) => ({ status }) as RecentRun)
+  expect(lastEnd('error', runs('running', 'missed', 'timeout', 'ok')).status).toBe('timeout')
+  expect(lastEnd('error', runs('ok')).status).toBe('error')
+  expect(lastEnd('ok', runs('error')).status).toBe('ok')
+  expect(lastEnd(undefined).status).toBeUndefined()
 })

@@ -1,6 +1,6 @@
 // The list of jobs: what each is doing, which are shown, in which order. Pure.
 
-import type { CronMirrorJob, CronRun, CronRunRequest } from './rows'
+import type { CronMirrorJob, CronRun, CronRunRequest, RecentRun } from './rows'
 
 /** What a job is doing now. */
 export interface JobState {
@@ -8,6 +8,8 @@ export interface JobState {
   status?: string
   /** The request that can be cancelled: the running one, else the one that waits longest. */
   request?: CronRunRequest
+  /** Since when it runs. */
+  since?: string
   queued: number
 }
 
@@ -19,7 +21,12 @@ export function activeStates(open: CronRunRequest[] = [], running: CronRun[] = [
   for (const request of open) {
     const known = states.get(request.jobId) ?? IDLE
     if (request.status === 'running') {
-      states.set(request.jobId, { ...known, status: request.cancelRequestedAt ? 'cancelling' : 'running', request })
+      states.set(request.jobId, {
+        ...known,
+        status: request.cancelRequestedAt ? 'cancelling' : 'running',
+        request,
+        since: request.pickedUpAt,
+      })
     } else {
       states.set(request.jobId, {
         status: known.status ?? 'queued',
@@ -30,7 +37,8 @@ export function activeStates(open: CronRunRequest[] = [], running: CronRun[] = [
   }
   for (const run of running) {
     const known = states.get(run.jobId) ?? IDLE
-    if (known.status !== 'running' && known.status !== 'cancelling') states.set(run.jobId, { ...known, status: 'running' })
+    if (known.status !== 'running' && known.status !== 'cancelling')
+      states.set(run.jobId, { ...known, status: 'running', since: run.startedAt })
   }
   return states
 }
@@ -65,4 +73,25 @@ const RANK = ['error', 'cancelling', 'running', 'queued', 'ok']
 export function statusRank(state: JobState): number {
   const rank = RANK.indexOf(state.status ?? '')
   return rank < 0 ? RANK.length : rank
+}
+
+/**
+ * When it runs next, and whether that is past and did not come true. The mirror is up to a minute behind: a period that
+ * has passed meanwhile is added; of other schedules it is "now" for that long.
+ */
+export function nextRun(job: CronMirrorJob, now: number): { at?: string; overdue: boolean } {
+  if (!job.enabled || !job.nextRunAt) return { overdue: false }
+  const late = now - new Date(job.nextRunAt).getTime()
+  const period = job.scheduleKind === 'every' ? Number(job.scheduleExpr) : 0
+  if (late <= 0) return { at: job.nextRunAt, overdue: false }
+  if (late > MIRROR_LAG_MS + period) return { at: job.nextRunAt, overdue: true }
+  return { at: new Date(period > 0 ? now - late + Math.ceil(late / period) * period : now).toISOString(), overdue: false }
+}
+
+const MIRROR_LAG_MS = 120_000
+
+/** How it really ended: the mirror knows `ok` and `error` alone, the newest run that took place says `timeout` or `cancelled`. */
+export function lastEnd(status: string | undefined, runs: RecentRun[] = []): { status?: string; run?: RecentRun } {
+  const run = runs.find((each) => each.status !== 'running' && each.status !== 'skipped' && each.status !== 'missed')
+  return status === 'error' && run && run.status !== 'ok' ? { status: run.status, run } : { status, run }
 }

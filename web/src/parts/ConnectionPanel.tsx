@@ -49,7 +49,7 @@ export function ConnectionButton({ onSignIn }: { onSignIn: () => void }) {
   return (
     <Popover width={340} position="bottom-end" withArrow shadow="md" trapFocus returnFocus>
       <Popover.Target>
-        <Button variant="default" size="compact-md" aria-label={`Connection: ${word}`} leftSection={<span className={`dot ${health}`} />}>
+        <Button variant="default" size="xs" px="xs" aria-label={`Connection: ${word}`} leftSection={<span className={`dot ${health}`} />}>
           {word}
         </Button>
       </Popover.Target>

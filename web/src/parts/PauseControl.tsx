@@ -15,7 +15,7 @@ const CHOICES: { label: string; mode: PauseMode; hours?: number }[] = [
 ]
 
 /** Pause or resume a project, or one agent of it. */
-export function PauseControl({ paused, agentId, size = 'compact-md' }: { paused: boolean; agentId?: string; size?: string }) {
+export function PauseControl({ paused, agentId, size = 'compact-sm' }: { paused: boolean; agentId?: string; size?: string }) {
   const [busy, setBusy] = useState(false)
   const set = async (mode: PauseMode | 'none', hours?: number) => {
     setBusy(true)

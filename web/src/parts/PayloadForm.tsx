@@ -70,7 +70,7 @@ export default function PayloadForm({ job, schema, initial, onRun, onClose }: Pr
   const rest = Object.entries(problems).filter(([name]) => !named.has(name))
 
   return (
-    <Modal opened onClose={onClose} title={<b>Run {shorten(visible(job.name), 80)}</b>} closeButtonProps={{ 'aria-label': 'Close' }}>
+    <Modal opened onClose={onClose} title={<b>Run {shorten(visible(job.name), 80)}</b>}>
       <form onSubmit={(event) => void submit(event)} noValidate>
         <Stack gap="sm">
           {job.description && (

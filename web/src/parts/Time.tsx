@@ -1,5 +1,7 @@
 import { useSyncExternalStore } from 'react'
-import { exactTime, relativeTime } from '../lib/format'
+import { duration, exactTime, relativeTime } from '../lib/format'
+import { nextRun } from '../lib/jobs'
+import type { CronMirrorJob } from '../lib/rows'
 import { store, useValue } from '../lib/store'
 import { serverNow } from '../lib/supabase'
 
@@ -24,4 +26,26 @@ export function Time({ at, zone, none = '—' }: { at: string | undefined; zone?
       {words}
     </time>
   )
+}
+
+/** When a job runs next, in words; renders only when they change. */
+export function NextRun({ job }: { job: CronMirrorJob }) {
+  const words = useSyncExternalStore(clock.watch, () => {
+    const { at, overdue } = nextRun(job, clock.get())
+    return at ? `${overdue ? 'due ' : ''}${relativeTime(at, clock.get())}` : ''
+  })
+  if (!words || !job.nextRunAt) return <span className="dim">—</span>
+  return (
+    <time dateTime={job.nextRunAt} className="time" title={exactTime(nextRun(job, clock.get()).at ?? job.nextRunAt, job.tz)}>
+      {words}
+    </time>
+  )
+}
+
+/** How long it has been going on, to the second. */
+export function Elapsed({ since }: { since: string | undefined }) {
+  const words = useSyncExternalStore(clock.watch, () =>
+    since ? duration(Math.max(0, Math.floor((clock.get() - new Date(since).getTime()) / 1000)) * 1000) : '',
+  )
+  return <span className="time">{words}</span>
 }

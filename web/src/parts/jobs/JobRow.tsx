@@ -2,7 +2,8 @@ import { Badge, Button } from '@mantine/core'
 import { memo, type ReactNode } from 'react'
 import { duration, scheduleExpression, scheduleInWords } from '../../lib/format'
 import { to } from '../../lib/hash'
-import type { JobState } from '../../lib/jobs'
+import { type JobState, lastEnd } from '../../lib/jobs'
+import { useStrip } from '../../lib/live'
 import type { CronMirrorJob } from '../../lib/rows'
 import { Data } from '../Data'
 import { Icon } from '../icons'
@@ -10,7 +11,7 @@ import { Link } from '../Link'
 import { useRun } from '../RunButton'
 import { cancelRequest } from '../run'
 import { StatusBadge } from '../StatusBadge'
-import { Time } from '../Time'
+import { Elapsed, NextRun, Time } from '../Time'
 import { Strip } from './Strip'
 
 interface Props {
@@ -41,7 +42,7 @@ export const JobRow = memo(function JobRow({ job, state, operator, index, top, r
     >
       <Cell name="name">
         <div className="jobs-title">
-          <Link to={to.job(job.jobId)} fw={600}>
+          <Link to={to.job(job.jobId)} fw={600} size="sm">
             <Data length={90}>{job.name}</Data>
           </Link>
           {!job.enabled && <Chip>disabled</Chip>}
@@ -70,16 +71,20 @@ export const JobRow = memo(function JobRow({ job, state, operator, index, top, r
           </div>
         )}
       </Cell>
-      <Cell name="next">{job.enabled && <Time at={job.nextRunAt} zone={job.tz} />}</Cell>
+      <Cell name="next">
+        <NextRun job={job} />
+      </Cell>
       <Cell name="status">
-        {state.status ? <StatusBadge status={state.status} /> : <span className="dim">never run</span>}
+        <Status job={job} state={state} />
         {state.queued > 1 && <span className="jobs-sub">{state.queued} queued</span>}
         {job.consecutiveFailures > 1 && !state.request && <span className="jobs-sub">{job.consecutiveFailures} in a row</span>}
       </Cell>
       <Cell name="last">
         <Time at={job.lastRunAt} zone={job.tz} />
       </Cell>
-      <Cell name="duration">{job.lastDurationMs !== undefined && duration(job.lastDurationMs)}</Cell>
+      <Cell name="duration">
+        {state.since ? <Elapsed since={state.since} /> : job.lastDurationMs !== undefined && duration(job.lastDurationMs)}
+      </Cell>
       <Cell name="strip">
         <Strip jobId={job.jobId} />
       </Cell>
@@ -97,6 +102,13 @@ export const JobRow = memo(function JobRow({ job, state, operator, index, top, r
     </div>
   )
 })
+
+function Status({ job, state }: { job: CronMirrorJob; state: JobState }) {
+  const { data } = useStrip(job.jobId)
+  const { status, run } = lastEnd(state.status, data)
+  if (!status) return <span className="dim">never run</span>
+  return <StatusBadge status={status} why={status === 'error' ? run?.reason : undefined} />
+}
 
 function Actions({ job, state }: { job: CronMirrorJob; state: JobState }) {
   const { ask, busy, form } = useRun(job)

@@ -10,7 +10,7 @@ import { Nothing, QueryState } from '../QueryState'
 import { useRun } from '../RunButton'
 import { cancelRequest } from '../run'
 import { RequestBadge } from '../StatusBadge'
-import { Time } from '../Time'
+import { Elapsed, Time } from '../Time'
 
 /** The last 20 requests of the project, live. */
 export function RecentRequests() {
@@ -43,7 +43,7 @@ function Line({ request, job, operator }: { request: CronRunRequest; job: CronMi
   return (
     <li data-request={request.id}>
       <RequestBadge request={request} />
-      <Link to={to.request(request.id)} className="requests-name">
+      <Link to={to.request(request.id)} className="requests-name" size="sm">
         <Data length={80}>{job?.name ?? request.jobId}</Data>
       </Link>
       <span className="requests-fact">
@@ -63,9 +63,7 @@ function Line({ request, job, operator }: { request: CronRunRequest; job: CronMi
         )}
       </span>
       <span className="requests-fact">
-        {request.status === 'queued'
-          ? 'waiting'
-          : duration(request.result?.duration_ms ?? between(request.pickedUpAt, request.completedAt))}
+        <Took request={request} />
         {request.attempts > 1 && `, attempt ${request.attempts}`}
       </span>
       <Group gap={4} className="requests-do">
@@ -85,6 +83,12 @@ function Line({ request, job, operator }: { request: CronRunRequest; job: CronMi
   )
 }
 
+function Took({ request }: { request: CronRunRequest }) {
+  if (request.status === 'queued') return 'waiting'
+  if (request.status === 'running') return <Elapsed since={request.pickedUpAt} />
+  return duration(request.result?.duration_ms ?? between(request.pickedUpAt, request.completedAt))
+}
+
 /** The same once more, with the same payload. */
 function Again({ job, payload }: { job: CronMirrorJob; payload: unknown }) {
   const { ask, busy, form } = useRun(job, payload)
@@ -95,7 +99,7 @@ function Again({ job, payload }: { job: CronMirrorJob; payload: unknown }) {
         variant="default"
         loading={busy}
         leftSection={<Icon name="again" size={11} />}
-        aria-label={`Run ${job.name} again`}
+        aria-label={`Run again: ${job.name}`}
         onClick={ask}
       >
         Run again

@@ -1,5 +1,4 @@
 import { memo } from 'react'
-import { STRIP } from '../../lib/api'
 import { duration, exactTime } from '../../lib/format'
 import { navigate, to } from '../../lib/hash'
 import { useStrip } from '../../lib/live'
@@ -12,14 +11,14 @@ const HEIGHT = 20
 /** The last 20 runs of a job, oldest left; a click opens the run. The keyboard's way there is the job's page. */
 export const Strip = memo(function Strip({ jobId }: { jobId: string }) {
   const { data: runs = [] } = useStrip(jobId)
-  const find = (target: EventTarget) => runs.find((run) => run.id === (target as SVGElement).dataset?.run)
+  const find = (target: EventTarget) => runs.find((run) => run.id === (target as SVGElement).dataset?.of)
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: the job's page lists the same runs as links
     <svg
       role="img"
       aria-label={inWords(runs)}
       className="strip"
-      width={STRIP * STEP}
+      width={runs.length * STEP}
       height={HEIGHT}
       onClick={(event) => {
         const run = find(event.target)
@@ -36,9 +35,9 @@ export const Strip = memo(function Strip({ jobId }: { jobId: string }) {
       {runs.map((run, place) => (
         <rect
           key={run.id}
-          data-run={run.id}
+          data-of={run.id}
           className={run.status === 'running' ? 'blink' : undefined}
-          x={(STRIP - 1 - place) * STEP}
+          x={(runs.length - 1 - place) * STEP}
           y={run.status === 'ok' ? 4 : 0}
           width={STEP - 2}
           height={run.status === 'ok' ? HEIGHT - 4 : HEIGHT}
