@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PINS := requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fmt bench chaos pins docs clean
+.PHONY: help install page wheel demo test check fmt bench chaos pins docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -29,9 +29,16 @@ $(VENV)/.dev: $(VENV)/.local $(PINS)/dev.txt tests/page/package-lock.json
 install: $(VENV)/.local  ## make .venv with cronmirror and the embedded stack in it
 	@echo "cronmirror is installed: $(BIN)/cronmirror --help"
 
+page: $(BIN)/python  ## build the dashboard's page, unless it is up to date (needs npm's packages, brings its own Node)
+	@if scripts/page-is-stale; then scripts/build-page $(VENV); fi
+
+wheel: page $(VENV)/.dev  ## dist/*.whl, the page in it
+	@$(BIN)/python -m hatchling build -t wheel
+
 # ── use ─────────────────────────────────────────────────────────────────────
-demo: $(VENV)/.local  ## Postgres, gateway, agent: see jobs run, press Run, on this machine
-	@$(BIN)/cronmirror demo
+demo: $(VENV)/.local  ## Postgres, gateway, agent, dashboard: see jobs run, press Run, on this machine
+	@if scripts/page-is-stale; then set -- --build-page "scripts/build-page $(VENV)"; fi; \
+	  exec $(BIN)/cronmirror demo "$$@"
 
 # ── check ───────────────────────────────────────────────────────────────────
 test: $(VENV)/.dev  ## run the tests
@@ -59,4 +66,4 @@ pins: $(VENV)/.dev  ## resolve the dependencies anew, for every platform, withou
 	@scripts/compile-pins $(VENV) $(PINS)
 
 clean:  ## remove what was built; the demo's state is kept (it says where)
-	@rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	@rm -rf $(VENV) dist build agent/control/page web/node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.support.stack"]
+pytest_plugins = ["tests.support.browser", "tests.support.stack"]
 
 _real_connect = socket.socket.connect
 

@@ -28,6 +28,7 @@ VERBS = {
     "migrate": "Set up",
     "login": "Set up",
     "run": "Run and look",
+    "dashboard": "Run and look",
     "jobs": "Run and look",
     "request": "Run and look",
     "exec": "Run and look",

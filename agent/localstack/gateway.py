@@ -1,6 +1,7 @@
 """One HTTP server on loopback for `/rest/v1`, `/auth/v1` and `/realtime/v1`, with CORS for pages from anywhere.
 
 It is a boundary: every route asks for an API key, errors are JSON, and what is not served is refused as such.
+At `/` lies the dashboard, which needs no key and has no CORS (front.py).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import structlog
 import uvicorn
@@ -21,9 +22,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from agent.control.dashboard import Dashboard
 from agent.errors import StackError
+from agent.localstack.front import Front, OwnNames
 from agent.localstack.pgerrors import refusal
-from agent.localstack.refusal import Refusal, json_response, not_implemented
+from agent.localstack.refusal import Refusal, not_implemented
 
 log = structlog.get_logger()
 
@@ -37,13 +40,17 @@ KEEP_ALIVE_S = 75
 GRACE_S = 3
 
 
-def application(routes: Sequence[BaseRoute]) -> Starlette:
-    """The ASGI application around `routes`."""
+def application(
+    routes: Sequence[BaseRoute], *, dashboard: Dashboard | None = None, names: Collection[str] = ()
+) -> Starlette:
+    """The ASGI application around `routes`, behind `dashboard`; `names`: asked under these besides loopback's."""
     every = [method for method in METHODS if method != "OPTIONS"]
     handlers = {Refusal: _refused, HTTPException: _not_served, ClientDisconnect: _left, Exception: _broken}
     return Starlette(
-        routes=[Route("/", _info), *routes, Route("/{rest:path}", _unknown, methods=every)],
+        routes=[*routes, Route("/{rest:path}", _unknown, methods=every)],
         middleware=[
+            Middleware(OwnNames, names=names),
+            *([Middleware(Front, dashboard=dashboard)] if dashboard else []),
             Middleware(
                 CORSMiddleware,
                 allow_origins=["*"],
@@ -51,15 +58,10 @@ def application(routes: Sequence[BaseRoute]) -> Starlette:
                 allow_headers=["*"],
                 expose_headers=EXPOSED,
                 max_age=3600,
-            )
+            ),
         ],
         exception_handlers=handlers,  # type: ignore[arg-type]  # Starlette types the handler by Exception
     )
-
-
-async def _info(_: Request) -> Response:
-    said = "Supabase-compatible stack of Cronmirror, for this machine only"
-    return json_response({"name": "cronmirror", "about": said, "serves": ["/rest/v1", "/auth/v1", "/realtime/v1"]})
 
 
 async def _unknown(request: Request) -> Response:
@@ -94,8 +96,17 @@ class _Server(uvicorn.Server):
 class Gateway:
     """Serves `application(routes)` on loopback while started."""
 
-    def __init__(self, *, port: int | None = None, next_free: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        port: int | None = None,
+        next_free: bool = False,
+        dashboard: Dashboard | None = None,
+        names: Collection[str] = (),
+    ) -> None:
         """`port` None: any free one. `next_free`: when `port` is taken, the next one that is not."""
+        self._dashboard = dashboard
+        self._names = names
         self._wanted = port or 0
         self._next_free = next_free
         self._server: _Server | None = None
@@ -112,7 +123,7 @@ class Gateway:
         listener = self._bind()
         self.port = int(listener.getsockname()[1])
         config = uvicorn.Config(
-            application(routes),
+            application(routes, dashboard=self._dashboard, names=self._names),
             log_config=None,
             log_level="warning",  # at INFO uvicorn logs websocket addresses, and an API key is in them
             access_log=False,

@@ -16,6 +16,9 @@ import psycopg
 import structlog
 from starlette.routing import BaseRoute
 
+from agent.control.dashboard import Dashboard
+from agent.control.page import BUILT, Page
+from agent.control.settings import Settings
 from agent.errors import StackError
 from agent.localstack.accounts import BCRYPT_LIMIT, BCRYPT_ROUNDS, Accounts
 from agent.localstack.auth import Auth
@@ -24,6 +27,7 @@ from agent.localstack.bootstrap import bootstrap
 from agent.localstack.catalog import SchemaCache
 from agent.localstack.external import ExternalDatabase
 from agent.localstack.gateway import Gateway
+from agent.localstack.invitations import Invitations
 from agent.localstack.keys import Keys
 from agent.localstack.pool import Pool
 from agent.localstack.postgres import Cluster, read_password
@@ -54,6 +58,12 @@ class Options:
     """Another PostgreSQL than the one that `locate()` finds."""
     database_url: str | None = None
     """A PostgreSQL that somebody else runs; its user must be a superuser."""
+    project: str | None = None
+    """The project that the dashboard opens with."""
+    page: Path = BUILT
+    """The folder of the built dashboard."""
+    names: frozenset[str] = frozenset()
+    """Host names (lower case, no port) under which the gateway may be asked, besides loopback's own."""
 
 
 class LocalStack:
@@ -71,9 +81,11 @@ class LocalStack:
         self._dir = state_dir
         self._options = options or Options()
         self._progress: Progress = progress or (lambda _: None)
-        self._gateway = Gateway(port=port, next_free=next_free)
+        self._dashboard = Dashboard(Page(self._options.page), self._page_settings)
+        self._gateway = Gateway(port=port, next_free=next_free, dashboard=self._dashboard, names=self._options.names)
         self._keys: Keys | None = None
         self._accounts: Accounts | None = None
+        self._invitations: Invitations | None = None
         self._closers: list[Closer] = []
         self.database: Cluster | ExternalDatabase = self._database()
 
@@ -93,6 +105,11 @@ class LocalStack:
     def dsn(self) -> str:
         """Superuser's libpq URL, password included."""
         return self.database.dsn()
+
+    @property
+    def has_page(self) -> bool:
+        """Whether the dashboard is built."""
+        return self._dashboard.built
 
     async def start(self) -> None:
         """Cluster, bootstrap, pools, Realtime, gateway; all of it undone if one fails. StackError says why."""
@@ -138,6 +155,18 @@ class LocalStack:
             raise StackError(f"{email} is already registered in the local stack, with another password")
         return UUID(str(user["id"]))
 
+    def invite(self, user_id: UUID, *, once: bool = False) -> str:
+        """An address that opens the dashboard signed in as this user, until the stack stops; `once`: one time only.
+
+        It is a key: whoever has it is that user.
+        """
+        if self._invitations is None:
+            raise StackError("the local stack has not been started")
+        return self.url + self._invitations.path(user_id, once=once)
+
+    def _page_settings(self) -> Settings:
+        return Settings(key=self.keys.publishable_key, project=self._options.project, local=True)
+
     async def _open_services(self, keys: Keys) -> list[BaseRoute]:
         options = self._options
         rest_pool = await self._pool("authenticator", options.pool_size)
@@ -149,7 +178,8 @@ class LocalStack:
         self._accounts = Accounts(auth_pool, rounds=options.bcrypt_rounds)
         auth = Auth(self._accounts, keys, ttl_s=options.token_ttl_s, issuer=lambda: f"{self.url}/auth/v1")
         rest = Rest(rest_pool, cache, keys, leeway_s=options.leeway_s)
-        return [*realtime.routes(), *auth.routes(), *rest.routes()]
+        self._invitations = Invitations(auth, self._dashboard)
+        return [*realtime.routes(), *auth.routes(), *rest.routes(), self._invitations.route()]
 
     async def _begin(self, start: Callable[[], Awaitable[None]], stop: Closer) -> None:
         """Remember how to end it first: a start that fails half-way is cleaned up too."""

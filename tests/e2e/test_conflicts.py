@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
-import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from agent.cli.demo import world
 from agent.cli.demo.operator import Operator
 from tests.e2e.conftest import StartAgent, ended, mirrored
-from tests.support.agent_process import ROOT, AgentProcess
-from tests.support.waiting import wait_until
+from tests.support.agent_process import AgentProcess
+from tests.support.demo import running_demo, surroundings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -76,14 +71,14 @@ async def test_a_second_agent_with_the_same_id_is_refused_until_it_takes_over(
 
 async def test_demos_in_one_folder_or_on_one_port_are_refused_and_the_first_goes_on(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
-    async with _demo(folder) as port:
+    async with running_demo(folder) as demo:
         for options in (["--once"], ["--once", "--fresh"]):
             same_folder = await _cronmirror("demo", *options, "--dir", str(folder))
             assert (same_folder.returncode, "already running" in same_folder.stderr) == (REFUSED, True)
             assert "another folder" in same_folder.stderr
-        same_port = await _cronmirror("demo", "--once", "--dir", str(tmp_path / "other"), "--port", str(port))
+        same_port = await _cronmirror("demo", "--once", "--dir", str(tmp_path / "other"), "--port", str(demo.port))
         assert same_port.returncode == REFUSED
-        assert f"port {port}" in same_port.stderr
+        assert f"port {demo.port}" in same_port.stderr
         assert "Choose another port" in same_port.stderr
         pressed = await _cronmirror(
             *("request", "hello", "--wait", "--json", "--config", str(folder / "config.yaml")),
@@ -114,50 +109,16 @@ async def test_a_fresh_demo_removes_what_demos_made_and_leaves_everything_else(t
     assert [each.name for each in folder.iterdir()] == ["letter.txt"]
 
 
-@contextlib.asynccontextmanager
-async def _demo(folder: Path) -> AsyncIterator[int]:
-    """A running demo; the port of its gateway. Ended as Ctrl-C ends it."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-    log = folder.with_suffix(".log")
-    with log.open("wb") as out:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "agent", "demo", "--dir", str(folder), "--port", str(port)),
-            **_surroundings(),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-        )
-    try:
-
-        def watching() -> bool:
-            assert process.returncode is None, log.read_text()
-            return "Try in another terminal" in log.read_text()
-
-        await wait_until(watching, 60)
-        yield port
-    finally:
-        process.send_signal(signal.SIGINT)
-        code = await asyncio.wait_for(process.wait(), 40)
-    assert code == 0, log.read_text()
-
-
 async def _cronmirror(*arguments: str) -> subprocess.CompletedProcess[str]:
     return await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "agent", *arguments],
-        **_surroundings(),
+        **surroundings(),
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-
-
-def _surroundings() -> dict[str, Any]:
-    keep = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG") or "COV" in name}
-    return {"cwd": ROOT, "env": keep}
 
 
 async def _exit(agent: AgentProcess) -> int:

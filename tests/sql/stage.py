@@ -20,6 +20,9 @@ TYPES = {
     "p_user_id": "uuid",
     "p_known": "uuid[]",
     "p_job_ids": "text[]",
+    "p_statuses": "text[]",
+    "p_triggers": "text[]",
+    "p_since": "timestamptz",
     "p_run_at": "timestamptz",
     "p_until": "timestamptz",
     "p_scheduled_for": "timestamptz",
@@ -27,7 +30,7 @@ TYPES = {
     "p_seq": "bigint",
     "p_rev": "bigint",
 }
-JSON_ARGUMENTS = {"p_info", "p_running", "p_state", "p_changed", "p_reports", "p_batches", "p_payload"}
+JSON_ARGUMENTS = {"p_info", "p_running", "p_state", "p_changed", "p_reports", "p_batches", "p_payload", "p_before"}
 
 
 class Caller:
@@ -65,7 +68,7 @@ class Caller:
     def _type(key: str) -> str:
         if key in JSON_ARGUMENTS:
             return "jsonb"
-        integers = ("p_epoch", "p_limit", "p_lease_s", "p_days", "p_max_attempts", "limit_count")
+        integers = ("p_epoch", "p_limit", "p_lease_s", "p_days", "p_max_attempts", "p_each", "limit_count")
         return TYPES.get(key, "integer" if key in integers else "boolean" if key == "p_takeover" else "text")
 
 

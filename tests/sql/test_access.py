@@ -152,7 +152,13 @@ OPERATING: dict[str, dict[str, Any]] = {
     "cron_cancel_request": {"p_id": None},
     "cron_set_paused": {"p_mode": "none"},
 }
-READING: dict[str, dict[str, Any]] = {"get_cron_jobs": {}, "get_cron_job_runs": {}, "cron_sweep": {}}
+READING: dict[str, dict[str, Any]] = {
+    "get_cron_jobs": {},
+    "get_cron_job_runs": {},
+    "cron_list_runs": {},
+    "cron_recent_runs": {"p_job_ids": ["backup"]},
+    "cron_sweep": {},
+}
 ADMINISTERING: dict[str, dict[str, Any]] = {
     "cron_prune": {"p_days": 30},
     "cron_set_member": {"p_user_id": uuid4(), "p_role": "viewer"},

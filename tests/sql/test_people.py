@@ -1,4 +1,4 @@
-"""People's other RPCs: pause, members, and the two lists."""
+"""People's other RPCs: pause, members, and the lists."""
 
 from __future__ import annotations
 
@@ -114,3 +114,67 @@ def test_runs_come_newest_first_with_the_keys_of_pg_cron(stage: Stage) -> None:
     assert [run["jobname"] for run in runs] == ["Backup", "gone", "Backup"]
     assert runs[2]["start_time"].startswith("2026-03-01")
     assert len(stage.member("viewer").rpc("get_cron_job_runs", p_project=PROJECT, limit_count=1)) == 1
+
+
+def history(stage: Stage) -> None:
+    """Six runs of `backup` in the order missed, 4, 3, 2, 1, 0 and one of `other`; reported in another order."""
+    agent = stage.agent().ready("backup", "other")
+    runs = [a_report(started_at=f"2026-03-0{day}T00:00:00+00:00", output="x") for day in (3, 1, 5, 2, 4)]
+    missed = {"status": "missed", "started_at": None, "finished_at": None, "output": None, "duration_ms": None}
+    missed = a_report(**missed, scheduled_for="2026-03-06T00:00:00+00:00", reason="asleep", trigger="schedule")
+    agent.report(*runs, missed, a_report(started_at="2026-03-09T00:00:00+00:00", status="error", job_id="other"))
+
+
+def test_history_comes_in_pages_in_the_order_in_which_it_happened(stage: Stage) -> None:
+    history(stage)
+    viewer = stage.member("viewer")
+
+    days, before = [], None
+    for _ in range(4):
+        page = viewer.rpc("cron_list_runs", p_project=PROJECT, p_before=before, p_limit=2)
+        days += [run["at"][8:10] for run in page["runs"]]
+        before = page["next"]
+        assert all("output" not in run for run in page["runs"])
+
+    assert (days, before) == (["09", "06", "05", "04", "03", "02", "01"], None)
+
+
+@pytest.mark.parametrize(
+    ("filters", "days"),
+    [
+        ({"p_job_id": "other"}, ["09"]),
+        ({"p_statuses": ["error", "missed"]}, ["09", "06"]),
+        ({"p_triggers": ["schedule"], "p_job_id": "backup", "p_statuses": ["missed"]}, ["06"]),
+        ({"p_since": "2026-03-05"}, ["09", "06", "05"]),
+        ({"p_since": "2026-03-03", "p_until": "2026-03-05"}, ["04", "03"]),
+        ({"p_agent": "nobody"}, []),
+    ],
+)
+def test_history_is_filtered(stage: Stage, filters: dict, days: list[str]) -> None:
+    history(stage)
+
+    page = stage.member("viewer").rpc("cron_list_runs", p_project=PROJECT, **filters)
+
+    assert [run["at"][8:10] for run in page["runs"]] == days
+    assert page["next"] is None
+
+
+def test_the_last_runs_of_several_jobs_come_at_once_with_those_that_did_not_happen(stage: Stage) -> None:
+    history(stage)
+
+    runs = stage.member("viewer").rpc(
+        "cron_recent_runs", p_project=PROJECT, p_job_ids=["other", "backup", "backup", "gone"], p_each=3
+    )["runs"]
+
+    assert [(run["job_id"], run["at"][8:10], run["status"]) for run in runs] == [
+        ("backup", "06", "missed"),
+        ("backup", "05", "ok"),
+        ("backup", "04", "ok"),
+        ("other", "09", "error"),
+    ]
+    assert runs[0]["reason"] == "asleep"
+
+
+def test_the_last_runs_of_too_many_jobs_are_refused(stage: Stage) -> None:
+    with pytest.raises(REFUSED, match="200 jobs"):
+        stage.owner.rpc("cron_recent_runs", p_project=PROJECT, p_job_ids=[str(number) for number in range(201)])

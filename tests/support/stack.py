@@ -124,7 +124,7 @@ class StackThread:
         """The gateway alone goes away; Postgres stays."""
         server = self.local._gateway._server
         assert server is not None
-        self._routes = server.config.app.routes[1:-1]  # type: ignore[union-attr]  # without the gateway's own first and last
+        self._routes = server.config.app.routes[:-1]  # type: ignore[union-attr]  # without the gateway's own
         self.call(self.local._gateway.stop())
 
     def start_gateway(self) -> None:

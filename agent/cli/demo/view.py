@@ -20,9 +20,9 @@ LOOK_EVERY_S = 1.0
 ROWS = 6
 
 
-async def watch(operator: Operator) -> None:
-    """Show what happens until cancelled."""
-    with Live(Text("waiting for the first sync …"), console=Console(highlight=False), auto_refresh=False) as live:
+async def watch(operator: Operator, console: Console) -> None:
+    """Show what happens until cancelled; what is printed on `console` meanwhile stands above."""
+    with Live(Text("waiting for the first sync …"), console=console, auto_refresh=False) as live:
         while True:
             try:
                 live.update(await _picture(operator), refresh=True)

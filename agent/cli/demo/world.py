@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from uuid import UUID
 
 import psycopg
 
@@ -20,7 +21,7 @@ from agent.app.people import sign_in
 from agent.app.place import open_place, open_state
 from agent.cli.demo.operator import Operator
 from agent.errors import StackError
-from agent.localstack.stack import LocalStack
+from agent.localstack.stack import LocalStack, Options
 
 PROJECT = "demo"
 FIRST_PORT = 54321
@@ -31,7 +32,7 @@ AGENT_STOP_S = 10.0
 AGENT_READY_S = 60.0
 JOBS = Path(__file__).parent / "jobs.yaml"
 
-MADE = ("config.yaml", "agent.env", "passwords", "agent.log", "person.json")
+MADE = ("config.yaml", "agent.env", "passwords", "agent.log", "page.log", "person.json")
 """What the demo keeps beside its stack; the agent's state comes to it."""
 STATE = ("lock", "agent_id", "instance.json", "session.json", "last-good.yaml", "cronmirror.sqlite3*", "payloads")
 
@@ -51,15 +52,31 @@ class World:
         self.config = folder / "config.yaml"
         self.agent_log = folder / "agent.log"
         self._say = say
-        self._stack = LocalStack(folder / "stack", port=port or FIRST_PORT, next_free=port is None, progress=say)
+        self._stack = LocalStack(
+            folder / "stack",
+            port=port or FIRST_PORT,
+            next_free=port is None,
+            options=Options(project=PROJECT),
+            progress=say,
+        )
         self._password_file = folder / "passwords"
         self._agent: asyncio.subprocess.Process | None = None
         self.operator: Operator
+        self._operator_id: UUID
 
     @property
     def url(self) -> str:
         """Where the gateway answers."""
         return self._stack.url
+
+    @property
+    def has_page(self) -> bool:
+        """Whether the dashboard is built."""
+        return self._stack.has_page
+
+    def page_link(self, *, once: bool = False) -> str:
+        """An address that opens the dashboard signed in as the operator; `once`: one time only."""
+        return self._stack.invite(self._operator_id, once=once)
 
     async def __aenter__(self) -> Self:
         open_state(self.folder, PROJECT)  # ours alone, or refused: what is in it decides what runs
@@ -95,8 +112,8 @@ class World:
             self._password_file.touch(mode=0o600)
             self._password_file.write_text(secrets.token_urlsafe(24), encoding="utf-8")
         password = self._password_file.read_text(encoding="utf-8")
-        users = {"operator": await self._stack.create_user(OPERATOR, password)}
-        users["agent"] = await self._stack.create_user(AGENT, password)
+        self._operator_id = await self._stack.create_user(OPERATOR, password)
+        users = {"operator": self._operator_id, "agent": await self._stack.create_user(AGENT, password)}
         async with await psycopg.AsyncConnection.connect(self._stack.dsn) as connection:
             await connection.execute(ADD_PROJECT, {"project": PROJECT})
             await connection.execute(ADD_MEMBERS, {"project": PROJECT, **users})

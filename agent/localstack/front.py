@@ -1,0 +1,64 @@
+"""What stands before the API: the names this machine may be asked under, and the dashboard at `/`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from agent.control.dashboard import Answer, Asked, Dashboard
+from agent.control.hosts import is_ours
+from agent.localstack.refusal import Refusal
+
+
+class OwnNames:
+    """ASGI middleware: whoever asks under another name is refused, be it HTTP or a websocket (agent.control.hosts)."""
+
+    def __init__(self, app: ASGIApp, *, names: Collection[str]) -> None:
+        self._app = app
+        self._names = names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, or answer 421 in the API's shape."""
+        host = host_of(scope)
+        if is_ours(host, self._names):
+            await self._app(scope, receive, send)
+            return
+        message = f"{host[:200]!r} is no name of this machine"
+        hint = "Ask under 127.0.0.1 or localhost."
+        body = {"code": "PGRST_LOCAL", "details": None, "hint": hint, "message": message}
+        await Refusal(421, body).response()(scope, receive, send)
+
+
+class Front:
+    """ASGI middleware: what the dashboard has an answer for never reaches the API, and has no CORS."""
+
+    def __init__(self, app: ASGIApp, *, dashboard: Dashboard) -> None:
+        self._app = app
+        self._dashboard = dashboard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or pass on."""
+        answer = self._dashboard.answer(asked_of(scope)) if scope["type"] == "http" else None
+        if answer is None:
+            await self._app(scope, receive, send)
+        else:
+            await response_of(answer)(scope, receive, send)
+
+
+def host_of(scope: Scope) -> str:
+    """The `Host` header; two of them are none that `is_ours`."""
+    return ", ".join(Headers(scope=scope).getlist("host"))
+
+
+def asked_of(scope: Scope) -> Asked:
+    """An HTTP request in the dashboard's words."""
+    if_none_match = Headers(scope=scope).get("if-none-match", "")
+    return Asked(method=scope["method"], path=scope["path"], host=host_of(scope), if_none_match=if_none_match)
+
+
+def response_of(answer: Answer) -> Response:
+    """The dashboard's answer, as it is."""
+    return Response(answer.body, answer.status, headers=dict(answer.headers))

@@ -1,0 +1,229 @@
+// Keeps what TanStack Query has cached in step with the project: one Realtime channel whose changes are put into the
+// caches, and polling every 10 s for as long as it is down.
+
+import { QueryClient, useQuery } from '@tanstack/react-query'
+import { useEffect } from 'react'
+import * as api from './api'
+import { ApiError } from './errors'
+import { applyAgent, applyJob, applyOpenRequest, applyRecentRequest, applyRunningRun, applyStrip, keepFinal } from './patch'
+import { type ProjectChange, type RealtimeState, subscribeToProjectRealtime } from './realtime'
+import type { CronRun, CronRunRequest, RecentRun } from './rows'
+import { store, useValue } from './store'
+import { stripOf } from './strips'
+import { currentProject, refreshSession, session } from './supabase'
+
+/** How many requests the Jobs page lists. */
+export const RECENT = 20
+export const POLL_MS = 10_000
+/** While Realtime is live: it may skip changes under load, and says nothing about it. */
+const SAFETY_MS = 60_000
+const BATCH_MS = 16
+const REMEMBER_MS = 30_000
+
+export const live = store<{ state: RealtimeState; since: number }>({ state: 'connecting', since: Date.now() })
+
+export const queryClient = new QueryClient({
+  defaultOptions: {
+    queries: {
+      staleTime: 5_000,
+      // What was read last stays, marked; asking goes on by the interval.
+      retry: (failures, error) => failures < 2 && (!(error instanceof ApiError) || error.kind === 'unreachable'),
+      retryDelay: (attempt) => 500 * 2 ** attempt,
+      networkMode: 'always',
+    },
+  },
+})
+queryClient.getQueryCache().subscribe((event) => {
+  if (event.type !== 'updated' || event.action.type !== 'error') return
+  const { error } = event.action as { error: unknown }
+  if (error instanceof ApiError && error.kind === 'session' && session.get().kind === 'in') void refreshSession()
+})
+
+// ── changes into caches ─────────────────────────────────────────────────────
+
+/** Changes of the last seconds: an answer that was under way while one came is corrected by it. */
+let recent: { at: number; change: ProjectChange }[] = []
+
+type Apply<T> = (data: T, change: ProjectChange) => T
+
+/** Read, then put in what has changed since the reading began. */
+async function current<T>(read: () => Promise<T>, apply: Apply<T>): Promise<T> {
+  const began = performance.now()
+  const data = await read()
+  return recent.reduce<T>((found, { at, change }) => (at >= began ? apply(found, change) : found), data)
+}
+
+function patch(projectId: string, changes: ProjectChange[]): void {
+  const put = <T>(key: unknown[], update: (data: T) => T) => queryClient.setQueryData<T>(key, (data) => data && update(data))
+  const putAll = <T>(key: string, apply: Apply<T>) => put<T>([key, projectId], (data) => changes.reduce(apply, data))
+  putAll('jobs', applyJob)
+  putAll('requests', applyRecentRequest(RECENT))
+  putAll('open', applyOpenRequest)
+  putAll('running', applyRunningRun)
+  putAll('agents', applyAgent)
+  for (const change of changes) {
+    if (!change.row) continue
+    if (change.table === 'cron_run_requests') {
+      const request = change.row as unknown as CronRunRequest
+      put<CronRunRequest>(['request', change.id], (data) => keepFinal(data, request))
+      void queryClient.invalidateQueries({ queryKey: ['requests', projectId, request.jobId] })
+    } else if (change.table === 'cron_runs') {
+      const run = change.row as unknown as CronRun
+      put<CronRun>(['run', change.id], (data) => keepFinal(data, { ...data, ...run }))
+      put<RecentRun[]>(['strip', projectId, run.jobId], (data) => applyStrip(data, change, api.STRIP))
+      if (run.requestId) void queryClient.invalidateQueries({ queryKey: ['attempts', run.requestId] })
+    }
+  }
+  if (changes.some((change) => change.table === 'cron_runs')) readRunsAgain(projectId)
+}
+
+// biome-ignore lint/correctness/noUnusedVariables: `??=` reads it
+let runsTimer: ReturnType<typeof setTimeout> | undefined
+/** Lists of runs are filtered and paged by the server: they are read again, at most once a second. */
+function readRunsAgain(projectId: string): void {
+  runsTimer ??= setTimeout(() => {
+    runsTimer = undefined
+    void queryClient.invalidateQueries({ queryKey: ['runs', projectId] })
+  }, 1000)
+}
+
+/** Follow the current project for as long as the page shows it. */
+export function useProjectRealtime(projectId: string, userId: string | undefined): void {
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another person is another subscription
+  useEffect(() => {
+    let waiting: ProjectChange[] = []
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const onChange = (change: ProjectChange) => {
+      const now = performance.now()
+      recent = [...recent.filter((each) => now - each.at < REMEMBER_MS), { at: now, change }]
+      waiting.push(change)
+      // Many come at once when a mirror is synced; each alone would render 5,000 rows anew.
+      timer ??= setTimeout(() => {
+        timer = undefined
+        const batch = waiting
+        waiting = []
+        patch(projectId, batch)
+      }, BATCH_MS)
+    }
+    const onState = (state: RealtimeState) => {
+      if (live.get().state !== state) live.set({ state, since: Date.now() })
+      if (state === 'live') void queryClient.invalidateQueries()
+    }
+    const end = subscribeToProjectRealtime(projectId, onChange, onState)
+    return () => {
+      end()
+      clearTimeout(timer)
+      recent = []
+    }
+  }, [projectId, userId])
+}
+
+// ── what pages read ─────────────────────────────────────────────────────────
+
+/** The current project; pages are only shown when there is one. */
+export function useProjectId(): string {
+  return useValue(currentProject) ?? ''
+}
+
+/** How often to read although Realtime would tell: `slow` while it is live, every 10 s while it is not. */
+export function useInterval(slow = SAFETY_MS): number {
+  return useValue(live).state === 'live' ? slow : POLL_MS
+}
+
+export function useJobs() {
+  const projectId = useProjectId()
+  return useQuery({
+    queryKey: ['jobs', projectId],
+    queryFn: () => current(api.getCronJobs, applyJob),
+    refetchInterval: useInterval(5 * SAFETY_MS),
+    staleTime: SAFETY_MS,
+  })
+}
+
+/** The last runs of a job. Rows that ask at about the same time are answered by one call. */
+export function useStrip(jobId: string) {
+  const projectId = useProjectId()
+  return useQuery({
+    queryKey: ['strip', projectId, jobId],
+    queryFn: ({ signal }) => stripOf(jobId, signal),
+    staleTime: 5 * SAFETY_MS,
+    retry: false,
+  })
+}
+
+/** The newest requests of the project. */
+export function useRecentRequests() {
+  const projectId = useProjectId()
+  return useQuery({
+    queryKey: ['requests', projectId],
+    queryFn: () => current(() => api.getCronRunRequests(RECENT), applyRecentRequest(RECENT)),
+    refetchInterval: useInterval(),
+  })
+}
+
+/** Requests that wait or run. */
+export function useOpenRequests() {
+  const projectId = useProjectId()
+  return useQuery({
+    queryKey: ['open', projectId],
+    queryFn: () => current(api.getOpenRequests, applyOpenRequest),
+    refetchInterval: useInterval(),
+  })
+}
+
+export function useRunningRuns() {
+  const projectId = useProjectId()
+  return useQuery({
+    queryKey: ['running', projectId],
+    queryFn: () => current(api.getRunningRuns, applyRunningRun),
+    refetchInterval: useInterval(),
+  })
+}
+
+export function useAgents() {
+  const projectId = useProjectId()
+  return useQuery({
+    queryKey: ['agents', projectId],
+    queryFn: () => current(api.getAgents, applyAgent),
+    refetchInterval: useInterval(),
+  })
+}
+
+export function useBeats() {
+  const projectId = useProjectId()
+  return useQuery({ queryKey: ['beats', projectId], queryFn: api.getAgentBeats, refetchInterval: POLL_MS })
+}
+
+/** The projects this person may read. Not published: a pause by somebody else shows within half a minute. */
+export function useProjects(enabled = true) {
+  const who = useValue(session)
+  return useQuery({
+    queryKey: ['projects', who.kind === 'in' ? who.userId : ''],
+    queryFn: api.getProjects,
+    refetchInterval: 30_000,
+    enabled: enabled && who.kind !== 'loading',
+  })
+}
+
+export function useProject() {
+  const projectId = useProjectId()
+  return useProjects().data?.find((each) => each.projectId === projectId)
+}
+
+/** One request, kept current. */
+export function useRunRequest(requestId: string) {
+  return useQuery({
+    queryKey: ['request', requestId],
+    queryFn: async () => (await api.getRunRequest(requestId)) ?? null,
+    refetchInterval: useInterval(),
+  })
+}
+
+/** One run with its output, kept current. */
+export function useRun(runId: string) {
+  return useQuery({
+    queryKey: ['run', runId],
+    queryFn: async () => (await api.getRun(runId)) ?? null,
+    refetchInterval: useInterval(),
+  })
+}

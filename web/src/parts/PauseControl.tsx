@@ -1,0 +1,52 @@
+import { Button, Menu } from '@mantine/core'
+import { useState } from 'react'
+import { setPaused } from '../lib/api'
+import { explain } from '../lib/errors'
+import { queryClient } from '../lib/live'
+import type { PauseMode } from '../lib/rows'
+import { Icon } from './icons'
+import { failed } from './run'
+
+const CHOICES: { label: string; mode: PauseMode; hours?: number }[] = [
+  { label: 'Everything, for an hour', mode: 'all', hours: 1 },
+  { label: 'Everything, for 8 hours', mode: 'all', hours: 8 },
+  { label: 'Everything, until resumed', mode: 'all' },
+  { label: 'Schedules only, until resumed', mode: 'schedule' },
+]
+
+/** Pause or resume a project, or one agent of it. */
+export function PauseControl({ paused, agentId, size = 'compact-sm' }: { paused: boolean; agentId?: string; size?: string }) {
+  const [busy, setBusy] = useState(false)
+  const set = async (mode: PauseMode | 'none', hours?: number) => {
+    setBusy(true)
+    const until = hours ? new Date(Date.now() + hours * 3_600_000).toISOString() : undefined
+    await setPaused(mode, { agentId, until }).catch((error: unknown) =>
+      failed(mode === 'none' ? 'Not resumed' : 'Not paused', explain(error)),
+    )
+    await queryClient.invalidateQueries({ queryKey: [agentId === undefined ? 'projects' : 'agents'] })
+    setBusy(false)
+  }
+  if (paused) {
+    return (
+      <Button size={size} variant="default" loading={busy} leftSection={<Icon name="resume" size={12} />} onClick={() => void set('none')}>
+        Resume
+      </Button>
+    )
+  }
+  return (
+    <Menu position="bottom-end">
+      <Menu.Target>
+        <Button size={size} variant="default" loading={busy} leftSection={<Icon name="pause" size={14} />}>
+          Pause
+        </Button>
+      </Menu.Target>
+      <Menu.Dropdown>
+        {CHOICES.map((choice) => (
+          <Menu.Item key={choice.label} onClick={() => void set(choice.mode, choice.hours)}>
+            {choice.label}
+          </Menu.Item>
+        ))}
+      </Menu.Dropdown>
+    </Menu>
+  )
+}

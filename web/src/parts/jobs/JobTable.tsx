@@ -1,0 +1,144 @@
+// The list of jobs: sorted by TanStack Table, of which TanStack Virtual draws only the rows in sight.
+
+import { type SortingState, useTable } from '@tanstack/react-table'
+import { useVirtualizer } from '@tanstack/react-virtual'
+import { type KeyboardEvent, useCallback, useMemo, useRef, useState } from 'react'
+import { navigate, to } from '../../lib/hash'
+import { type JobState, stateOf } from '../../lib/jobs'
+import type { CronMirrorJob } from '../../lib/rows'
+import { Icon } from '../icons'
+import { columnsFor, features } from './columns'
+import { JobRow } from './JobRow'
+
+const ROW_PX = 58
+const CARD_PX = 150
+const PAGE = 10
+
+interface Props {
+  jobs: CronMirrorJob[]
+  active: Map<string, JobState>
+  operator: boolean
+  /** Cards instead of rows. */
+  narrow: boolean
+  sorting: SortingState
+  onSort: (sorting: SortingState) => void
+}
+
+export function JobTable({ jobs, active, operator, narrow, sorting, onSort }: Props) {
+  const columns = useMemo(() => columnsFor(active), [active])
+  const table = useTable({
+    features,
+    columns,
+    data: jobs,
+    state: { sorting },
+    onSortingChange: (change) => onSort(typeof change === 'function' ? change(sorting) : change),
+    enableSortingRemoval: false,
+    getRowId: (job: CronMirrorJob) => job.id,
+  })
+  const rows = table.getRowModel().rows
+  const scroller = useRef<HTMLDivElement>(null)
+  const virtual = useVirtualizer({
+    count: rows.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => (narrow ? CARD_PX : ROW_PX),
+    getItemKey: (index) => rows[index]?.id ?? index,
+    overscan: 8,
+  })
+  const [at, setAt] = useState(0)
+
+  const focusRow = useCallback(
+    (index: number) => {
+      const wanted = Math.max(0, Math.min(index, rows.length - 1))
+      setAt(wanted)
+      virtual.scrollToIndex(wanted)
+      // The row may be drawn only now.
+      requestAnimationFrame(() => scroller.current?.querySelector<HTMLElement>(`[data-index="${wanted}"]`)?.focus())
+    },
+    [rows.length, virtual],
+  )
+  const onKeyDown = (event: KeyboardEvent<HTMLElement>) => {
+    const row = event.target as HTMLElement
+    if (row.dataset.index === undefined || event.ctrlKey || event.metaKey || event.altKey) return
+    const wanted = moved(event.key, Number(row.dataset.index), rows.length)
+    if (wanted !== undefined) focusRow(wanted)
+    else if (!act(event.key, row)) return
+    event.preventDefault()
+  }
+
+  return (
+    // biome-ignore lint/a11y/noStaticElementInteractions: the rows take the focus, this only hears their keys
+    <div ref={scroller} className="jobs" data-narrow={narrow || undefined} onKeyDown={onKeyDown}>
+      <div role="table" aria-label="Jobs" aria-rowcount={rows.length + 1}>
+        <div role="rowgroup" className="jobs-head">
+          <div role="row" aria-rowindex={1} className="jobs-row">
+            {table.getHeaderGroups()[0]?.headers.map(({ id, column }) => (
+              <div
+                key={id}
+                role="columnheader"
+                className={`jobs-${id}`}
+                aria-sort={column.getIsSorted() ? (column.getIsSorted() === 'desc' ? 'descending' : 'ascending') : undefined}
+              >
+                {column.getCanSort() ? (
+                  <button type="button" onClick={() => column.toggleSorting()}>
+                    {String(column.columnDef.header)}
+                    {column.getIsSorted() && <Icon name={column.getIsSorted() === 'desc' ? 'down' : 'up'} size={12} />}
+                  </button>
+                ) : (
+                  String(column.columnDef.header) || <span className="unseen">Actions</span>
+                )}
+              </div>
+            ))}
+          </div>
+        </div>
+        <div role="rowgroup" style={{ height: virtual.getTotalSize(), position: 'relative' }}>
+          {virtual.getVirtualItems().map((item) => {
+            const job = rows[item.index]?.original
+            return (
+              job && (
+                <JobRow
+                  key={item.key}
+                  job={job}
+                  state={stateOf(job, active)}
+                  operator={operator}
+                  narrow={narrow}
+                  index={item.index}
+                  top={item.start}
+                  reachable={item.index === Math.min(at, rows.length - 1)}
+                  measure={narrow ? virtual.measureElement : undefined}
+                />
+              )
+            )
+          })}
+        </div>
+      </div>
+    </div>
+  )
+}
+
+/** Where this key leads from the row at `index`; undefined when it leads nowhere. */
+function moved(key: string, index: number, count: number): number | undefined {
+  switch (key) {
+    case 'ArrowDown':
+      return index + 1
+    case 'ArrowUp':
+      return index - 1
+    case 'PageDown':
+      return index + PAGE
+    case 'PageUp':
+      return index - PAGE
+    case 'Home':
+      return 0
+    case 'End':
+      return count - 1
+    default:
+      return undefined
+  }
+}
+
+/** Do what this key does to the row: run, cancel, open. False when it does nothing. */
+function act(key: string, row: HTMLElement): boolean {
+  if (key === 'Enter') navigate(to.job(row.dataset.job ?? ''))
+  else if (key === 'r' || key === 'c') row.querySelector<HTMLElement>(key === 'r' ? '[data-run]' : '[data-cancel]')?.click()
+  else return false
+  return true
+}
