@@ -37,7 +37,7 @@ wheel: page $(VENV)/.dev  ## dist/*.whl, the page in it
 
 # ── use ─────────────────────────────────────────────────────────────────────
 demo: $(VENV)/.local  ## Postgres, gateway, agent, dashboard: see jobs run, press Run, on this machine
-	@if scripts/page-is-stale; then set -- --build-page "scripts/build-page $(VENV)"; fi; \
+	@if scripts/page-is-stale; then set -- --build-page "nice scripts/build-page $(VENV)"; fi; \
 	  exec $(BIN)/cronmirror demo "$$@"
 
 # ── check ───────────────────────────────────────────────────────────────────

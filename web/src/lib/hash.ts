@@ -57,6 +57,11 @@ export function useRouteId(): string {
   }
 }
 
+/** Whether an address names a row at all: what is none, Postgres would refuse with an error of its own. */
+export function isUuid(text: string): boolean {
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)
+}
+
 /** Paths of this page's routes. */
 export const to = {
   jobs: () => '/jobs',

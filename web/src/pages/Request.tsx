@@ -1,7 +1,7 @@
 import { Alert, SegmentedControl, Stack, Text } from '@mantine/core'
 import type { CronRun, CronRunRequest } from '../lib/api'
 import { useAttempts } from '../lib/attempts'
-import { useFilters, useRouteId } from '../lib/hash'
+import { isUuid, useFilters, useRouteId } from '../lib/hash'
 import { useRunRequest } from '../lib/live'
 import { Data } from '../parts/Data'
 import { RequestEnding } from '../parts/Ending'
@@ -14,17 +14,20 @@ import { Time } from '../parts/Time'
 
 /** `#/requests/:id`: what somebody asked for, and what became of it; its newest attempt, or the one in `?attempt=`. */
 export default function Request() {
-  const query = useRunRequest(useRouteId())
+  const id = useRouteId()
+  return isUuid(id) ? <Known id={id} /> : <Unknown />
+}
+
+function Known({ id }: { id: string }) {
+  const query = useRunRequest(id)
+  return <QueryState query={query}>{query.data ? <Shown request={query.data} /> : <Unknown />}</QueryState>
+}
+
+function Unknown() {
   return (
-    <QueryState query={query}>
-      {query.data ? (
-        <Shown request={query.data} />
-      ) : (
-        <Nothing title="There is no such request">
-          It may be older than what is kept (14 days), or belong to a project that you are no member of.
-        </Nothing>
-      )}
-    </QueryState>
+    <Nothing title="There is no such request">
+      It may be older than what is kept (14 days), or belong to a project that you are no member of.
+    </Nothing>
   )
 }
 

@@ -1,6 +1,6 @@
 import type { CronRun } from '../lib/api'
 import { useAttempts, withRun } from '../lib/attempts'
-import { useRouteId } from '../lib/hash'
+import { isUuid, useRouteId } from '../lib/hash'
 import { useRun, useRunRequest } from '../lib/live'
 import { Nothing, QueryState } from '../parts/QueryState'
 import { RunHead } from '../parts/RunHead'
@@ -9,17 +9,20 @@ import { RunBadge } from '../parts/StatusBadge'
 
 /** `#/runs/:id`: one run, or a slot at which there was none. */
 export default function Run() {
-  const query = useRun(useRouteId())
+  const id = useRouteId()
+  return isUuid(id) ? <Known id={id} /> : <Unknown />
+}
+
+function Known({ id }: { id: string }) {
+  const query = useRun(id)
+  return <QueryState query={query}>{query.data ? <Shown run={query.data} /> : <Unknown />}</QueryState>
+}
+
+function Unknown() {
   return (
-    <QueryState query={query}>
-      {query.data ? (
-        <Shown run={query.data} />
-      ) : (
-        <Nothing title="There is no such run">
-          It may be older than what is kept (14 days, and 200 runs of each job), or belong to a project that you are no member of.
-        </Nothing>
-      )}
-    </QueryState>
+    <Nothing title="There is no such run">
+      It may be older than what is kept (14 days, and 200 runs of each job), or belong to a project that you are no member of.
+    </Nothing>
   )
 }
 

@@ -2,7 +2,7 @@
 // megabyte and outputs of ten cost what a short one does.
 
 import { useVirtualizer } from '@tanstack/react-virtual'
-import { memo, useCallback, useEffect, useLayoutEffect, useRef, useSyncExternalStore } from 'react'
+import { type KeyboardEvent, memo, useCallback, useEffect, useLayoutEffect, useRef, useSyncExternalStore } from 'react'
 import { type Rgb, spans } from '../output/ansi'
 import type { Row } from '../output/lines'
 import type { Output } from '../output/output'
@@ -10,6 +10,9 @@ import { stretches } from '../output/stretches'
 import classes from './OutputView.module.css'
 
 const ROW_PX = 20
+/** What a character takes, and the numbers before the rows: for an estimate that is made exact once a row is drawn. */
+const CHARACTER_PX = 7.83
+const NUMBERS_PX = 75
 /** This near to the end counts as the end. */
 const NEAR_PX = 30
 
@@ -34,7 +37,7 @@ export function OutputView({ output, label, wrap, following, onFollow, found, be
   const virtualizer = useVirtualizer({
     count: rows.length,
     getScrollElement: () => screen.current,
-    estimateSize: () => ROW_PX,
+    estimateSize: (index) => (wrap ? wrappedHeight(rows[index], screen.current) : ROW_PX),
     getItemKey: useCallback((index: number) => dropped + index, [dropped]),
     overscan: 12,
     anchorTo: following ? 'end' : 'start',
@@ -55,9 +58,15 @@ export function OutputView({ output, label, wrap, following, onFollow, found, be
     if (now > before.current && atEnd && !following) onFollow(true)
     before.current = now
   }
+  // The browser's own End leads to where the end was thought to be before its rows were drawn.
+  const toEnd = (event: KeyboardEvent) => {
+    if (event.key !== 'End') return
+    event.preventDefault()
+    virtualizer.scrollToEnd()
+  }
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard (WCAG 2.1.1)
-    <section ref={screen} className={classes.screen} aria-label={label} tabIndex={0} onScroll={scrolled}>
+    <section ref={screen} className={classes.screen} aria-label={label} tabIndex={0} onScroll={scrolled} onKeyDown={toEnd}>
       {dropped > 0 && <div className={classes.note}>{dropped.toLocaleString()} older lines are not shown; the download has them.</div>}
       <div className={`${classes.inner} ${wrap ? classes.wrapped : ''}`} style={{ height: virtualizer.getTotalSize() }}>
         {virtualizer.getVirtualItems().map((item) => {
@@ -82,6 +91,11 @@ export function OutputView({ output, label, wrap, following, onFollow, found, be
       </div>
     </section>
   )
+}
+
+function wrappedHeight(row: Row | undefined, screen: HTMLElement | null): number {
+  const columns = Math.max(10, Math.floor(((screen?.clientWidth ?? 0) - NUMBERS_PX) / CHARACTER_PX))
+  return ROW_PX * Math.max(1, Math.ceil((row?.text.length ?? 0) / columns))
 }
 
 /** To the end when it is followed (again), and once where it should begin there. */
