@@ -23,26 +23,37 @@ export function relativeTime(instant: string | number | Date, now: number = Date
   return seconds > 0 ? `in ${span}` : `${span} ago`
 }
 
+const EXACT: Intl.DateTimeFormatOptions = {
+  weekday: 'short',
+  day: 'numeric',
+  month: 'short',
+  year: 'numeric',
+  hour: '2-digit',
+  minute: '2-digit',
+  second: '2-digit',
+  hourCycle: 'h23',
+  timeZoneName: 'short',
+}
+/** By zone: making one takes longer than a whole row of a table. */
+const formats = new Map<string | undefined, Intl.DateTimeFormat>()
+
+function formatOf(zone: string | undefined): Intl.DateTimeFormat {
+  let format = formats.get(zone)
+  if (!format) {
+    try {
+      format = new Intl.DateTimeFormat('en-GB', { ...EXACT, timeZone: zone })
+    } catch {
+      format = formatOf(undefined)
+    }
+    formats.set(zone, format)
+  }
+  return format
+}
+
 /** "Sat, 28 Nov 2026, 03:00:00 GMT+1"; in `zone` where it is known to the browser. */
 export function exactTime(instant: string | number | Date, zone?: string): string {
   const shown = new Date(instant)
-  if (Number.isNaN(shown.getTime())) return '—'
-  const options: Intl.DateTimeFormatOptions = {
-    weekday: 'short',
-    day: 'numeric',
-    month: 'short',
-    year: 'numeric',
-    hour: '2-digit',
-    minute: '2-digit',
-    second: '2-digit',
-    hourCycle: 'h23',
-    timeZoneName: 'short',
-  }
-  try {
-    return new Intl.DateTimeFormat('en-GB', { ...options, timeZone: zone }).format(shown)
-  } catch {
-    return new Intl.DateTimeFormat('en-GB', options).format(shown)
-  }
+  return Number.isNaN(shown.getTime()) ? '—' : formatOf(zone).format(shown)
 }
 
 /** "320 ms", "4.2 s", "3 m 20 s", "1 h 5 m", "2 d 3 h". */

@@ -14,6 +14,8 @@ export interface JobState {
 }
 
 const IDLE: JobState = { queued: 0 }
+/** The same object for the same state, so that rows that rest are not drawn anew. */
+const resting = new Map<string | undefined, JobState>()
 
 /** By job id, only those that are doing something. */
 export function activeStates(open: CronRunRequest[] = [], running: CronRun[] = []): Map<string, JobState> {
@@ -45,7 +47,13 @@ export function activeStates(open: CronRunRequest[] = [], running: CronRun[] = [
 
 export function stateOf(job: CronMirrorJob, active: Map<string, JobState>): JobState {
   const doing = active.get(job.jobId)
-  return doing?.status ? doing : { queued: 0, status: job.lastStatus }
+  if (doing?.status) return doing
+  let rest = resting.get(job.lastStatus)
+  if (!rest) {
+    rest = { queued: 0, status: job.lastStatus }
+    resting.set(job.lastStatus, rest)
+  }
+  return rest
 }
 
 export interface JobFilters {

@@ -5,9 +5,9 @@ import { QueryClient, useQuery } from '@tanstack/react-query'
 import { useEffect } from 'react'
 import * as api from './api'
 import { ApiError } from './errors'
-import { applyAgent, applyJob, applyOpenRequest, applyRecentRequest, applyRunningRun, applyStrip, keepFinal } from './patch'
+import { applyAgent, applyJobs, applyOpenRequest, applyRecentRequest, applyRunningRun, applyStrip, keepFinal } from './patch'
 import { type ProjectChange, type RealtimeState, subscribeToProjectRealtime } from './realtime'
-import type { CronRun, CronRunRequest, RecentRun } from './rows'
+import type { CronAgent, CronMirrorJob, CronRun, CronRunRequest, RecentRun } from './rows'
 import { store, useValue } from './store'
 import { stripOf } from './strips'
 import { currentProject, refreshSession, session } from './supabase'
@@ -17,7 +17,10 @@ export const RECENT = 20
 export const POLL_MS = 10_000
 /** While Realtime is live: it may skip changes under load, and says nothing about it. */
 const SAFETY_MS = 60_000
+/** Changes are put in together: a moment after the first, or longer while they come in hundreds. */
 const BATCH_MS = 16
+const BUSY_BATCH_MS = 200
+const BUSY = 20
 const REMEMBER_MS = 30_000
 
 export const live = store<{ state: RealtimeState; since: number }>({ state: 'connecting', since: Date.now() })
@@ -45,22 +48,35 @@ queryClient.getQueryCache().subscribe((event) => {
 let recent: { at: number; change: ProjectChange }[] = []
 
 type Apply<T> = (data: T, change: ProjectChange) => T
+type ApplyAll<T> = (data: T, changes: ProjectChange[]) => T
+
+const each =
+  <T>(apply: Apply<T>): ApplyAll<T> =>
+  (data, changes) =>
+    changes.reduce(apply, data)
 
 /** Read, then put in what has changed since the reading began. */
-async function current<T>(read: () => Promise<T>, apply: Apply<T>): Promise<T> {
+async function current<T>(read: () => Promise<T>, apply: ApplyAll<T>): Promise<T> {
   const began = performance.now()
   const data = await read()
-  return recent.reduce<T>((found, { at, change }) => (at >= began ? apply(found, change) : found), data)
+  const since = recent.flatMap(({ at, change }) => (at >= began ? [change] : []))
+  return apply(data, since)
+}
+
+const LISTS = {
+  requests: each(applyRecentRequest(RECENT)),
+  open: each(applyOpenRequest),
+  running: each(applyRunningRun),
+  agents: each(applyAgent),
 }
 
 function patch(projectId: string, changes: ProjectChange[]): void {
   const put = <T>(key: unknown[], update: (data: T) => T) => queryClient.setQueryData<T>(key, (data) => data && update(data))
-  const putAll = <T>(key: string, apply: Apply<T>) => put<T>([key, projectId], (data) => changes.reduce(apply, data))
-  putAll('jobs', applyJob)
-  putAll('requests', applyRecentRequest(RECENT))
-  putAll('open', applyOpenRequest)
-  putAll('running', applyRunningRun)
-  putAll('agents', applyAgent)
+  put<CronMirrorJob[]>(['jobs', projectId], (data) => applyJobs(data, changes))
+  put<CronRunRequest[]>(['requests', projectId], (data) => LISTS.requests(data, changes))
+  put<CronRunRequest[]>(['open', projectId], (data) => LISTS.open(data, changes))
+  put<CronRun[]>(['running', projectId], (data) => LISTS.running(data, changes))
+  put<CronAgent[]>(['agents', projectId], (data) => LISTS.agents(data, changes))
   for (const change of changes) {
     if (!change.row) continue
     if (change.table === 'cron_run_requests') {
@@ -93,17 +109,21 @@ export function useProjectRealtime(projectId: string, userId: string | undefined
   useEffect(() => {
     let waiting: ProjectChange[] = []
     let timer: ReturnType<typeof setTimeout> | undefined
-    const onChange = (change: ProjectChange) => {
+    let busy = false
+    const put = () => {
+      const batch = waiting
+      timer = undefined
+      waiting = []
+      busy = batch.length > BUSY
       const now = performance.now()
-      recent = [...recent.filter((each) => now - each.at < REMEMBER_MS), { at: now, change }]
+      recent = recent.filter((each) => now - each.at < REMEMBER_MS)
+      patch(projectId, batch)
+    }
+    const onChange = (change: ProjectChange) => {
+      recent.push({ at: performance.now(), change })
       waiting.push(change)
       // Many come at once when a mirror is synced; each alone would render 5,000 rows anew.
-      timer ??= setTimeout(() => {
-        timer = undefined
-        const batch = waiting
-        waiting = []
-        patch(projectId, batch)
-      }, BATCH_MS)
+      timer ??= setTimeout(put, busy ? BUSY_BATCH_MS : BATCH_MS)
     }
     const onState = (state: RealtimeState) => {
       if (live.get().state !== state) live.set({ state, since: Date.now() })
@@ -134,20 +154,21 @@ export function useJobs() {
   const projectId = useProjectId()
   return useQuery({
     queryKey: ['jobs', projectId],
-    queryFn: () => current(api.getCronJobs, applyJob),
+    queryFn: () => current(api.getCronJobs, applyJobs),
     refetchInterval: useInterval(5 * SAFETY_MS),
     staleTime: SAFETY_MS,
   })
 }
 
-/** The last runs of a job. Rows that ask at about the same time are answered by one call. */
-export function useStrip(jobId: string) {
+/** The last runs of a job. Rows that ask at about the same time are answered by one call; not while they scroll past. */
+export function useStrip(jobId: string, scrolling: boolean) {
   const projectId = useProjectId()
   return useQuery({
     queryKey: ['strip', projectId, jobId],
     queryFn: ({ signal }) => stripOf(jobId, signal),
     staleTime: 5 * SAFETY_MS,
     retry: false,
+    enabled: !scrolling,
   })
 }
 
@@ -156,7 +177,7 @@ export function useRecentRequests() {
   const projectId = useProjectId()
   return useQuery({
     queryKey: ['requests', projectId],
-    queryFn: () => current(() => api.getCronRunRequests(RECENT), applyRecentRequest(RECENT)),
+    queryFn: () => current(() => api.getCronRunRequests(RECENT), LISTS.requests),
     refetchInterval: useInterval(),
   })
 }
@@ -166,7 +187,7 @@ export function useOpenRequests() {
   const projectId = useProjectId()
   return useQuery({
     queryKey: ['open', projectId],
-    queryFn: () => current(api.getOpenRequests, applyOpenRequest),
+    queryFn: () => current(api.getOpenRequests, LISTS.open),
     refetchInterval: useInterval(),
   })
 }
@@ -175,7 +196,7 @@ export function useRunningRuns() {
   const projectId = useProjectId()
   return useQuery({
     queryKey: ['running', projectId],
-    queryFn: () => current(api.getRunningRuns, applyRunningRun),
+    queryFn: () => current(api.getRunningRuns, LISTS.running),
     refetchInterval: useInterval(),
   })
 }
@@ -184,7 +205,7 @@ export function useAgents() {
   const projectId = useProjectId()
   return useQuery({
     queryKey: ['agents', projectId],
-    queryFn: () => current(api.getAgents, applyAgent),
+    queryFn: () => current(api.getAgents, LISTS.agents),
     refetchInterval: useInterval(),
   })
 }

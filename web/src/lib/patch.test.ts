@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { applyJob, applyOpenRequest, applyRecentRequest, applyRunningRun, applyStrip, keepFinal } from './patch'
+import { applyJobs, applyOpenRequest, applyRecentRequest, applyRunningRun, applyStrip, keepFinal } from './patch'
 import type { ProjectChange } from './realtime'
 import type { CronMirrorJob, CronRun, CronRunRequest, RecentRun } from './rows'
 
@@ -41,7 +41,7 @@ it('follows requests from queued to gone', () => {
 
 it('touches only its own table', () => {
   const jobs = [{ id: 'a' } as CronMirrorJob]
-  expect(applyJob(jobs, change('cron_run_requests', request('a', 'queued')))).toBe(jobs)
+  expect(applyJobs(jobs, [change('cron_run_requests', request('a', 'queued'))])).toBe(jobs)
   expect(applyRunningRun([], change('cron_runs', { id: 'r', status: 'ok' }))).toEqual([])
   expect(ids(applyRunningRun([], change('cron_runs', { id: 'r', status: 'running' })))).toBe('r')
 })
@@ -54,4 +54,19 @@ it('keeps a strip in order, cut, and free of runs that begin again', () => {
     strip = applyStrip(strip, change('cron_runs', each), 2)
   }
   expect(strip.map((each) => each.id + each.status)).toEqual(['cok', 'bok'])
+})
+
+it('applies many changes of jobs at once, the newest of each', () => {
+  const job = (id: string, name: string) => ({ id, name }) as CronMirrorJob
+  const next = applyJobs(
+    [job('a', 'A'), job('b', 'B'), job('c', 'C')],
+    [
+      change('cron_mirror', job('b', 'old')),
+      change('cron_mirror', job('b', 'new')),
+      change('cron_mirror', { id: 'c' }, 'DELETE'),
+      change('cron_mirror', job('d', 'D'), 'INSERT'),
+      change('cron_mirror', { id: 'gone' }, 'DELETE'),
+    ],
+  )
+  expect(next.map((each) => each.name)).toEqual(['A', 'new', 'D'])
 })

@@ -19,9 +19,18 @@ function replace<T extends { id: string }>(list: T[], change: ProjectChange, mer
   return list.map((each, index) => (index === at ? next : each))
 }
 
-export function applyJob(list: CronMirrorJob[], change: ProjectChange): CronMirrorJob[] {
-  if (change.table !== 'cron_mirror') return list
-  return replace(list, change, (_, next) => next)
+/** Many changes at once: a synced mirror may be thousands of rows. */
+export function applyJobs(list: CronMirrorJob[], changes: ProjectChange[]): CronMirrorJob[] {
+  const newest = new Map(changes.flatMap((change) => (change.table === 'cron_mirror' ? [[change.id, change.row]] : [])))
+  if (!newest.size) return list
+  const next: CronMirrorJob[] = []
+  for (const job of list) {
+    const row = newest.has(job.id) ? newest.get(job.id) : job
+    if (row) next.push(row as CronMirrorJob)
+    newest.delete(job.id)
+  }
+  for (const row of newest.values()) if (row) next.push(row as unknown as CronMirrorJob)
+  return next
 }
 
 export function applyAgent(list: CronAgent[], change: ProjectChange): CronAgent[] {

@@ -1,5 +1,5 @@
 import { Alert, Button, Popover, Stack, Text, Title } from '@mantine/core'
-import { type ReactNode, useEffect } from 'react'
+import { type ReactNode, useEffect, useMemo } from 'react'
 import { type ControlState, controlApi, controlState } from '../lib/control'
 import { duration, relativeTime, visible } from '../lib/format'
 import { live, useAgents, useJobs } from '../lib/live'
@@ -20,11 +20,12 @@ const CONTROL: Record<ControlState, string> = {
   unreachable: 'Not reachable; everything goes through Supabase',
 }
 
-/** How old what we see of the agents is: since the newest sync. Undefined before the first. */
-export function mirrorAge(jobs: CronMirrorJob[] = [], agents: CronAgent[] = [], now: number): number | undefined {
-  const syncs = [...jobs.map((job) => job.updatedAt), ...agents.map((agent) => agent.lastSyncAt ?? '')]
-  const newest = syncs.reduce((found, each) => (each > found ? each : found), '')
-  return newest ? Math.max(0, now - new Date(newest).getTime()) : undefined
+/** When an agent last synced anything: how old what we see may be. Undefined before the first. */
+export function newestSync(jobs: CronMirrorJob[] = [], agents: CronAgent[] = []): number | undefined {
+  let newest = ''
+  for (const { updatedAt } of jobs) if (updatedAt > newest) newest = updatedAt
+  for (const { lastSyncAt = '' } of agents) if (lastSyncAt > newest) newest = lastSyncAt
+  return newest ? new Date(newest).getTime() : undefined
 }
 
 function useConnection() {
@@ -33,7 +34,8 @@ function useConnection() {
   const agents = useAgents().data
   const realtime = useValue(live)
   const reached = !jobs.isError
-  const age = mirrorAge(jobs.data, agents, now)
+  const synced = useMemo(() => newestSync(jobs.data, agents), [jobs.data, agents])
+  const age = synced === undefined ? undefined : Math.max(0, now - synced)
   const stale = age !== undefined && age > STALE_MS
   const liveFor = Date.now() - realtime.since
   // The first seconds are no news.

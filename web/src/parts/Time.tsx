@@ -17,12 +17,17 @@ export function useNow(): number {
   return useValue(clock)
 }
 
+/** The exact time, only when it is looked for: writing it out costs more than all the rest of a row. */
+function tell(element: HTMLElement, at: string | undefined, zone: string | undefined): void {
+  if (at) element.title = exactTime(at, zone)
+}
+
 /** "in 5 min", with the exact time on hover; `none` when there is none. Renders only when its words change. */
 export function Time({ at, zone, none = '—' }: { at: string | undefined; zone?: string; none?: string }) {
   const words = useSyncExternalStore(clock.watch, () => (at ? relativeTime(at, clock.get()) : none))
   if (!at) return <span className="dim">{words}</span>
   return (
-    <time dateTime={at} className="time" title={exactTime(at, zone)}>
+    <time dateTime={at} className="time" onMouseEnter={(event) => tell(event.currentTarget, at, zone)}>
       {words}
     </time>
   )
@@ -36,7 +41,11 @@ export function NextRun({ job }: { job: CronMirrorJob }) {
   })
   if (!words || !job.nextRunAt) return <span className="dim">—</span>
   return (
-    <time dateTime={job.nextRunAt} className="time" title={exactTime(nextRun(job, clock.get()).at ?? job.nextRunAt, job.tz)}>
+    <time
+      dateTime={job.nextRunAt}
+      className="time"
+      onMouseEnter={(event) => tell(event.currentTarget, nextRun(job, clock.get()).at ?? job.nextRunAt, job.tz)}
+    >
       {words}
     </time>
   )

@@ -1,13 +1,11 @@
-import { Badge, Button } from '@mantine/core'
 import { memo, type ReactNode } from 'react'
 import { duration, scheduleExpression, scheduleInWords } from '../../lib/format'
-import { to } from '../../lib/hash'
+import { to, useHashPath } from '../../lib/hash'
 import { type JobState, lastEnd } from '../../lib/jobs'
 import { useStrip } from '../../lib/live'
-import type { CronMirrorJob } from '../../lib/rows'
+import type { CronMirrorJob, RecentRun } from '../../lib/rows'
 import { Data } from '../Data'
 import { Icon } from '../icons'
-import { Link } from '../Link'
 import { useRun } from '../RunButton'
 import { cancelRequest } from '../run'
 import { StatusBadge } from '../StatusBadge'
@@ -23,12 +21,17 @@ interface Props {
   top: number
   /** Is it the row that Tab goes to? The arrows go to the others. */
   reachable: boolean
+  scrolling: boolean
   measure?: (row: HTMLElement | null) => void
 }
 
-/** One job. In a narrow window the same cells make a card. */
-export const JobRow = memo(function JobRow({ job, state, operator, index, top, reachable, measure }: Props) {
+const NONE: RecentRun[] = []
+
+/** One job, of plain elements: many of them come and go while one scrolls. In a narrow window the same cells make a card. */
+export const JobRow = memo(function JobRow({ job, state, operator, index, top, reachable, scrolling, measure }: Props) {
   const expression = scheduleExpression(job)
+  const { data: runs = NONE } = useStrip(job.jobId, scrolling)
+  const { status } = lastEnd(state.status, runs)
   return (
     <div
       ref={measure}
@@ -42,9 +45,9 @@ export const JobRow = memo(function JobRow({ job, state, operator, index, top, r
     >
       <Cell name="name">
         <div className="jobs-title">
-          <Link to={to.job(job.jobId)} fw={600} size="sm">
+          <a className="link" href={useHashPath.hrefs(to.job(job.jobId))}>
             <Data length={90}>{job.name}</Data>
-          </Link>
+          </a>
           {!job.enabled && <Chip>disabled</Chip>}
           {job.tags?.slice(0, 3).map((tag) => (
             <Chip key={tag}>
@@ -75,7 +78,7 @@ export const JobRow = memo(function JobRow({ job, state, operator, index, top, r
         <NextRun job={job} />
       </Cell>
       <Cell name="status">
-        <Status job={job} state={state} />
+        {status ? <StatusBadge status={status} /> : <span className="dim">never run</span>}
         {state.queued > 1 && <span className="jobs-sub">{state.queued} queued</span>}
         {job.consecutiveFailures > 1 && !state.request && <span className="jobs-sub">{job.consecutiveFailures} in a row</span>}
       </Cell>
@@ -86,7 +89,7 @@ export const JobRow = memo(function JobRow({ job, state, operator, index, top, r
         {state.since ? <Elapsed since={state.since} /> : job.lastDurationMs !== undefined && duration(job.lastDurationMs)}
       </Cell>
       <Cell name="strip">
-        <Strip jobId={job.jobId} />
+        <Strip runs={runs} />
       </Cell>
       <Cell name="agent">
         <div className="clip">
@@ -103,41 +106,25 @@ export const JobRow = memo(function JobRow({ job, state, operator, index, top, r
   )
 })
 
-function Status({ job, state }: { job: CronMirrorJob; state: JobState }) {
-  const { data } = useStrip(job.jobId)
-  const { status, run } = lastEnd(state.status, data)
-  if (!status) return <span className="dim">never run</span>
-  return <StatusBadge status={status} why={status === 'error' ? run?.reason : undefined} />
-}
-
 function Actions({ job, state }: { job: CronMirrorJob; state: JobState }) {
   const { ask, busy, form } = useRun(job)
   const { request } = state
   return (
     <>
       {request && !request.cancelRequestedAt && (
-        <Button
-          size="compact-sm"
-          variant="default"
-          tabIndex={-1}
+        <button
+          type="button"
+          className="act quiet"
           data-cancel
           aria-label={`Cancel ${job.name}`}
           onClick={() => void cancelRequest(request.id)}
         >
           Cancel
-        </Button>
+        </button>
       )}
-      <Button
-        size="compact-sm"
-        variant="light"
-        loading={busy}
-        data-run={job.jobId}
-        aria-label={`Run ${job.name}`}
-        leftSection={<Icon name="run" size={12} />}
-        onClick={ask}
-      >
-        Run
-      </Button>
+      <button type="button" className="act" disabled={busy} data-run={job.jobId} aria-label={`Run ${job.name}`} onClick={ask}>
+        <Icon name="run" size={11} /> Run
+      </button>
       {form}
     </>
   )
@@ -152,9 +139,5 @@ function Cell({ name, children }: { name: string; children: ReactNode }) {
 }
 
 function Chip({ children }: { children: ReactNode }) {
-  return (
-    <Badge size="xs" variant="default" radius="sm" tt="none" fw={500}>
-      {children}
-    </Badge>
-  )
+  return <span className="chip">{children}</span>
 }

@@ -13,6 +13,7 @@ import { JobRow } from './JobRow'
 const ROW_PX = 58
 const CARD_PX = 150
 const PAGE = 10
+const RESTING = new Map<string, JobState>()
 
 interface Props {
   jobs: CronMirrorJob[]
@@ -25,7 +26,9 @@ interface Props {
 }
 
 export function JobTable({ jobs, active, operator, narrow, sorting, onSort }: Props) {
-  const columns = useMemo(() => columnsFor(active), [active])
+  // What jobs are doing changes all the time; the order follows it only when it is by status.
+  const followed = sorting[0]?.id === 'status' ? active : RESTING
+  const columns = useMemo(() => columnsFor(followed), [followed])
   const table = useTable({
     features,
     columns,
@@ -104,6 +107,7 @@ export function JobTable({ jobs, active, operator, narrow, sorting, onSort }: Pr
                   index={item.index}
                   top={item.start}
                   reachable={item.index === Math.min(at, rows.length - 1)}
+                  scrolling={virtual.isScrolling}
                   measure={narrow ? virtual.measureElement : undefined}
                 />
               )
