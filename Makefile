@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 PINS := requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help install page wheel demo test check fmt bench chaos pins docs clean
+.PHONY: help install page wheel demo test check fmt bench chaos pins docs screenshots clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 # ── set-up ──────────────────────────────────────────────────────────────────
 $(BIN)/python:
@@ -61,6 +61,9 @@ chaos: $(VENV)/.dev  ## try to break it: kills, cuts, full disks (ROUNDS=n SEED=
 # ── keep ────────────────────────────────────────────────────────────────────
 docs: $(VENV)/.dev  ## make docs/config.md anew from the schema
 	@$(BIN)/cronmirror schema --markdown > docs/config.md
+
+screenshots: page $(VENV)/.dev  ## pictures of every page of the dashboard, into docs/screenshots (needs Chromium)
+	@$(BIN)/python -m tests.dashboard.screenshots
 
 pins: $(VENV)/.dev  ## resolve the dependencies anew, for every platform, without index lines
 	@scripts/compile-pins $(VENV) $(PINS)

@@ -105,6 +105,7 @@ drop function if exists
   public.cron_run_line(public.cron_runs),
   public.cron_list_runs(text, text, text, text[], text[], timestamptz, timestamptz, jsonb, integer),
   public.cron_recent_runs(text, text[], integer),
+  public.cron_table_sizes(text),
   public.cron_old_runs(text, timestamptz, integer),
   public.cron_old_requests(text, timestamptz, integer),
   public.cron_surplus_runs(text, text, integer, integer),

@@ -157,6 +157,7 @@ READING: dict[str, dict[str, Any]] = {
     "get_cron_job_runs": {},
     "cron_list_runs": {},
     "cron_recent_runs": {"p_job_ids": ["backup"]},
+    "cron_table_sizes": {},
     "cron_sweep": {},
 }
 ADMINISTERING: dict[str, dict[str, Any]] = {

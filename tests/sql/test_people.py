@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -178,3 +179,17 @@ def test_the_last_runs_of_several_jobs_come_at_once_with_those_that_did_not_happ
 def test_the_last_runs_of_too_many_jobs_are_refused(stage: Stage) -> None:
     with pytest.raises(REFUSED, match="200 jobs"):
         stage.owner.rpc("cron_recent_runs", p_project=PROJECT, p_job_ids=[str(number) for number in range(201)])
+
+
+def test_what_a_project_keeps_is_counted_and_admins_learn_what_the_tables_take_on_disk(stage: Stage) -> None:
+    agent = stage.agent().ready("backup", "sync")
+    agent.report(a_report(), a_report(job_id="sync"))
+    stage.ask()
+    stage.agent("studio", "elsewhere").ready("theirs").report(a_report(job_id="theirs"))
+
+    told = stage.member("viewer").rpc("cron_table_sizes", p_project=PROJECT)
+    of_admin = stage.member("admin").rpc("cron_table_sizes", p_project=PROJECT)
+
+    assert told["tables"] == {"cron_mirror": {"rows": 2}, "cron_run_requests": {"rows": 1}, "cron_runs": {"rows": 2}}
+    assert of_admin["tables"]["cron_runs"]["bytes"] > 0
+    assert datetime.fromisoformat(told["server_time"]).tzinfo is not None

@@ -239,6 +239,26 @@ export async function getFailingJobIds(since: string): Promise<string[]> {
   return [...new Set(found.map((each) => each.job_id as string))]
 }
 
+/** At most so many pages of runs for a few jobs: beyond, the picture is full anyway. */
+const RUN_PAGES = 4
+
+/** Runs of these jobs that began, or should have begun, since then; those that go on, whenever they began. */
+export async function getRunsOfJobs(jobIds: string[], since: string): Promise<{ runs: CronRun[]; cut: boolean }> {
+  const ask = () => supabase().from('cron_runs').select(RUN_LIST_COLUMNS).eq('project_id', project()).in('job_id', jobIds)
+  const unbegun = ask().is('started_at', null).gte('scheduled_for', since).order('scheduled_for', { ascending: false }).limit(PAGE)
+  const running = ask().eq('status', 'running').lt('started_at', since).limit(PAGE)
+  const runs: CronRun[] = []
+  let more = true
+  for (let page = 0; more && page < RUN_PAGES; page++) {
+    const begun = ask().gte('started_at', since).order('started_at', { ascending: false }).order('id')
+    const found = rows<CronRun>(must(await begun.range(page * PAGE, (page + 1) * PAGE - 1)))
+    runs.push(...found)
+    more = found.length === PAGE
+  }
+  const [missed, long] = await Promise.all([unbegun, running])
+  return { runs: [...runs, ...rows<CronRun>(must(missed)), ...rows<CronRun>(must(long))], cut: more }
+}
+
 // ── agents ──────────────────────────────────────────────────────────────────
 
 export async function getAgents(): Promise<CronAgent[]> {
@@ -261,4 +281,16 @@ export async function setPaused(mode: PauseMode | 'none', options: { agentId?: s
       ...(options.until && { p_until: options.until }),
     }),
   )
+}
+
+export interface TableSize {
+  rows: number
+  /** Of the whole table, all projects together; told to admins. */
+  bytes?: number
+}
+
+/** How much of this project Supabase keeps, by table. */
+export async function getTableSizes(): Promise<Record<string, TableSize>> {
+  const answer = must(await supabase().rpc('cron_table_sizes', { p_project: project() }))
+  return (answer as { tables: Record<string, TableSize> }).tables
 }

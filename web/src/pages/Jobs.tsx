@@ -32,7 +32,7 @@ export default function Jobs() {
   return (
     <>
       <Group justify="space-between" mb="sm">
-        <Title order={1} size="h3">
+        <Title order={1} size="h2">
           Jobs
         </Title>
         {operator && !isPaused(project) && <PauseControl paused={false} />}

@@ -12,7 +12,7 @@ export default function Settings() {
   const projects = useProjects().data ?? []
   return (
     <Stack maw={560}>
-      <Title order={1} size="h3">
+      <Title order={1} size="h2">
         Settings
       </Title>
       <Card withBorder>

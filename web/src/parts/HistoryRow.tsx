@@ -59,7 +59,7 @@ function Lasting({ since }: { since: number }) {
 }
 
 /** The cause of a slot that was missed, the error of what failed; nothing of what went well. */
-function why(run: CronRun): string {
+export function why(run: CronRun): string {
   if (run.status === 'running') return ''
   if (run.status === 'ok') return run.trigger === 'catch_up' ? (causeOf(run.reason) ?? '') : ''
   const { title, detail } = reasonOf(run.status, run.reason)

@@ -2,8 +2,10 @@ import { Button, Menu } from '@mantine/core'
 import { useState } from 'react'
 import { setPaused } from '../lib/api'
 import { explain } from '../lib/errors'
+import { shorten, visible } from '../lib/format'
 import { queryClient } from '../lib/live'
 import type { PauseMode } from '../lib/rows'
+import { serverNow } from '../lib/supabase'
 import { Icon } from './icons'
 import { failed } from './run'
 
@@ -14,12 +16,24 @@ const CHOICES: { label: string; mode: PauseMode; hours?: number }[] = [
   { label: 'Schedules only, until resumed', mode: 'schedule' },
 ]
 
+interface Props {
+  paused: boolean
+  /** Without it: the whole project. */
+  agentId?: string
+  /** What is paused, for who hears the button and does not see where it stands. */
+  what?: string
+  /** The same on the button, where the eye needs it as well. */
+  label?: string
+  size?: string
+}
+
 /** Pause or resume a project, or one agent of it. */
-export function PauseControl({ paused, agentId, size = 'compact-sm' }: { paused: boolean; agentId?: string; size?: string }) {
+export function PauseControl({ paused, agentId, what = 'the project', label = '', size = 'compact-sm' }: Props) {
+  const name = shorten(visible(what), 60)
   const [busy, setBusy] = useState(false)
   const set = async (mode: PauseMode | 'none', hours?: number) => {
     setBusy(true)
-    const until = hours ? new Date(Date.now() + hours * 3_600_000).toISOString() : undefined
+    const until = hours ? new Date(serverNow() + hours * 3_600_000).toISOString() : undefined
     await setPaused(mode, { agentId, until }).catch((error: unknown) =>
       failed(mode === 'none' ? 'Not resumed' : 'Not paused', explain(error)),
     )
@@ -28,16 +42,31 @@ export function PauseControl({ paused, agentId, size = 'compact-sm' }: { paused:
   }
   if (paused) {
     return (
-      <Button size={size} variant="default" loading={busy} leftSection={<Icon name="resume" size={12} />} onClick={() => void set('none')}>
-        Resume
+      <Button
+        size={size}
+        variant="default"
+        loading={busy}
+        leftSection={<Icon name="resume" size={12} />}
+        aria-label={`Resume ${name}`}
+        style={{ flex: 'none' }}
+        onClick={() => void set('none')}
+      >
+        Resume {label}
       </Button>
     )
   }
   return (
     <Menu position="bottom-end">
       <Menu.Target>
-        <Button size={size} variant="default" loading={busy} leftSection={<Icon name="pause" size={14} />}>
-          Pause
+        <Button
+          size={size}
+          variant="default"
+          loading={busy}
+          leftSection={<Icon name="pause" size={14} />}
+          aria-label={`Pause ${name}`}
+          style={{ flex: 'none' }}
+        >
+          Pause {label}
         </Button>
       </Menu.Target>
       <Menu.Dropdown>

@@ -9,7 +9,7 @@ import { Time } from './Time'
 export function QueryState({ query, children, lines = 5 }: { query: UseQueryResult<unknown>; children: ReactNode; lines?: number }) {
   if (query.isPending) {
     return (
-      <Stack gap="xs" aria-busy="true" aria-label="Loading">
+      <Stack gap="xs" role="status" aria-busy="true" aria-label="Loading">
         {Array.from({ length: lines }, (_, line) => (
           // biome-ignore lint/suspicious/noArrayIndexKey: all alike
           <Skeleton key={line} height={34} />

@@ -31,7 +31,7 @@ export function RunHead({ what, id, jobId, projectId, badge, request, open }: Pr
       <Group justify="space-between" align="flex-start" mb="md" gap="sm">
         <div style={{ minWidth: 0 }}>
           <Text size="sm" c="dimmed">
-            <Link to={to.runs()} inherit>
+            <Link to={to.runs()} inherit underline="always">
               Runs
             </Link>{' '}
             / {what} {id.slice(0, 8)}
