@@ -96,8 +96,11 @@ async def test_a_third_signal_leaves_at_once_and_the_next_start_cleans_up(start:
     lost = await agent.wait_event("run lost with the agent's previous life")
     assert lost["survivors_ended"] is True
     await wait_until(lambda: not alive(pid))
-    (run,) = await _history(agent)
-    assert (run.status, run.reason) == ("lost", "lost")
+
+    async def told() -> bool:
+        return [(run.status, run.reason) for run in await _history(agent)] == [("lost", "lost")]
+
+    await wait_until(told)
 
 
 async def test_a_sigterm_while_it_still_recovers_ends_it_cleanly(start: Start, tmp_path: Path) -> None:

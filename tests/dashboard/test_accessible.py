@@ -61,6 +61,11 @@ async def test_every_page_is_accessible(
     assert faults == []
 
 
+BEYOND = """() => [...document.querySelectorAll('body *')]
+  .filter((each) => each.getBoundingClientRect().right > innerWidth + 1)
+  .slice(0, 5).map((each) => `${each.tagName} ${each.getAttribute('class')}`)"""
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 async def test_every_page_is_accessible_on_a_phone(
     open_tab: OpenTab, project: Project, showcase: Showcase, scheme: Scheme
@@ -72,7 +77,7 @@ async def test_every_page_is_accessible_on_a_phone(
         await whole(tab.page, text)
         faults += [f"{route}: {each}" for each in await violations(tab.page)]
         if await tab.page.evaluate("() => document.documentElement.scrollWidth > innerWidth"):
-            faults.append(f"{route} is wider than the phone")
+            faults.append(f"{route} is wider than the phone: {await tab.page.evaluate(BEYOND)}")
     assert faults == []
 
 

@@ -20,7 +20,7 @@ PUBLIC_RPCS = {
     *("cron_agent_hello", "cron_agent_beat", "cron_sync_mirror", "cron_claim_requests", "cron_claim_slot"),
     *("cron_report", "cron_append_logs", "cron_sweep", "cron_request_run", "cron_cancel_request", "cron_set_paused"),
     *("cron_set_member", "cron_prune", "get_cron_jobs", "get_cron_job_runs"),
-    *("cron_list_runs", "cron_recent_runs"),
+    *("cron_list_runs", "cron_recent_runs", "cron_table_sizes"),
     *("cron_schema_version", "cron_readable", "cron_operable", "cron_administered"),
 }
 
