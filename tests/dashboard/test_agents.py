@@ -136,6 +136,7 @@ async def test_a_wrong_clock_of_this_computer_makes_no_agent_look_dead(open_tab:
     showcase = Showcase(project.stack.dsn, project.project_id)
     showcase.fill()
     tab = await open_tab(project.viewer, "#/agents")
+    await expect(card(tab, "mac-mini")).to_be_visible()
     await tab.page.add_init_script("{ const now = Date.now; Date.now = () => now() + 600_000 }")
     await tab.page.reload()
 
