@@ -1,10 +1,11 @@
 // The runs of the last 24 h for the timeline: read for those jobs alone that are seen, a few at a time.
 
-import { useQueries, useQueryClient } from '@tanstack/react-query'
-import { useEffect, useMemo, useRef } from 'react'
+import { type UseQueryResult, useQueries, useQueryClient } from '@tanstack/react-query'
+import { useCallback, useEffect, useMemo, useRef } from 'react'
 import { getRunsOfJobs } from './api'
 import { useInterval, useProjectId, useRunningRuns } from './live'
 import type { CronRun } from './rows'
+import { serverNow } from './supabase'
 
 /** Jobs per question: their names fit into an address, their runs into a few pages. */
 const CHUNK = 10
@@ -16,37 +17,44 @@ export interface RecentRuns {
   pending: ReadonlySet<string>
   /** Jobs that ran so often that not every run was read. */
   cut: ReadonlySet<string>
-  error: unknown
+  /** Something could not be read; what is shown of it may be old. */
+  failed: boolean
 }
 
 /** Runs of the last 24 h of these jobs (all in one order, so that questions stay the same), running ones live. */
 export function useRecentRuns(jobIds: string[], first: number, last: number): RecentRuns {
   const projectId = useProjectId()
   const interval = useInterval(WHILE_LIVE_MS)
-  const chunks = useMemo(() => chunksOf(jobIds), [jobIds])
-  const seen = chunks.slice(Math.floor(first / CHUNK), Math.floor(last / CHUNK) + 1)
+  const [from, to] = [Math.floor(first / CHUNK), Math.floor(last / CHUNK) + 1]
+  const seen = useMemo(() => chunksOf(jobIds).slice(from, to), [jobIds, from, to])
   const running = useRunningRuns().data
   useEndedRuns(running)
-  const queries = useQueries({
+  // The same function as long as its answer could be no other: else every row would be drawn anew each second.
+  const combine = useCallback((answers: Answer[]) => together(seen, answers, running ?? []), [seen, running])
+  return useQueries({
     queries: seen.map((ids) => ({
       queryKey: ['timeline', projectId, ids],
-      queryFn: () => getRunsOfJobs(ids, new Date(Date.now() - DAY_MS).toISOString()),
+      queryFn: () => getRunsOfJobs(ids, new Date(serverNow() - DAY_MS).toISOString()),
       refetchInterval: interval,
     })),
+    combine,
   })
-  return useMemo(() => {
-    const byJob = new Map<string, CronRun[]>()
-    const pending = new Set<string>()
-    const cut = new Set<string>()
-    queries.forEach((query, index) => {
-      const ids = seen[index] ?? []
-      if (!query.data) for (const id of ids) pending.add(id)
-      if (query.data?.cut) for (const id of ids) cut.add(id)
-      for (const run of query.data?.runs ?? []) put(byJob, run)
-    })
-    for (const run of running ?? []) put(byJob, run)
-    return { byJob, pending, cut, error: queries.find((query) => query.isError)?.error }
-  }, [queries, seen, running])
+}
+
+type Answer = UseQueryResult<Awaited<ReturnType<typeof getRunsOfJobs>>>
+
+function together(seen: string[][], answers: Answer[], running: CronRun[]): RecentRuns {
+  const byJob = new Map<string, CronRun[]>()
+  const pending = new Set<string>()
+  const cut = new Set<string>()
+  answers.forEach(({ data }, index) => {
+    const ids = seen[index] ?? []
+    if (!data) for (const id of ids) pending.add(id)
+    if (data?.cut) for (const id of ids) cut.add(id)
+    for (const run of data?.runs ?? []) put(byJob, run)
+  })
+  for (const run of running) put(byJob, run)
+  return { byJob, pending, cut, failed: answers.some(({ isError }) => isError) }
 }
 
 function chunksOf(ids: string[]): string[][] {

@@ -146,7 +146,7 @@ function Rows({ jobs, shown }: { jobs: CronMirrorJob[]; shown: Shown }) {
           )
         })}
       </ul>
-      {recent.error !== undefined && recent.error !== null && (
+      {recent.failed && (
         <Text size="sm" c="dimmed" role="status">
           Some runs could not be read; what is shown may be old.
         </Text>
