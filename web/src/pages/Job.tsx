@@ -1,4 +1,4 @@
-import { Badge, Card, Group, SimpleGrid, Stack, Table, Text, Title } from '@mantine/core'
+import { Card, Group, SimpleGrid, Stack, Table, Text, Title } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import { type ReactNode, useMemo } from 'react'
 import { getRuns } from '../lib/api'
@@ -17,7 +17,7 @@ import { MarkRow } from '../parts/MarkRow'
 import { runInWords } from '../parts/marks'
 import { Nothing, QueryState } from '../parts/QueryState'
 import { RunButton } from '../parts/RunButton'
-import { RequestBadge, RunBadge, StatusBadge } from '../parts/StatusBadge'
+import { RequestBadge, RunBadge, StatusBadge, Toned } from '../parts/StatusBadge'
 import { Time } from '../parts/Time'
 
 const CHARTED = 100
@@ -62,17 +62,9 @@ function Known({ job }: { job: CronMirrorJob }) {
             <Text size="sm" c="dimmed" className="mono">
               <Data length={120}>{job.jobId}</Data>
             </Text>
-            {!job.enabled && (
-              <Badge color="gray" variant="light" radius="sm" tt="none" className="status">
-                disabled
-              </Badge>
-            )}
+            {!job.enabled && <Toned color="gray">disabled</Toned>}
             {job.lastStatus && <StatusBadge status={job.lastStatus} />}
-            {job.consecutiveFailures > 1 && (
-              <Badge color="red" variant="light" radius="sm" tt="none" className="status">
-                failed {job.consecutiveFailures} times in a row
-              </Badge>
-            )}
+            {job.consecutiveFailures > 1 && <Toned color="red">failed {job.consecutiveFailures} times in a row</Toned>}
           </Group>
         </div>
         <RunButton job={job} size="sm" />

@@ -204,7 +204,7 @@ function Axis({ span, now, narrow, top }: { span: Span; now: number; narrow: boo
             key={at}
             className={day ? `${classes.tick} ${classes.day}` : classes.tick}
             style={{ left: `${x * 100}%` }}
-            hidden={Math.abs(x - nowX) < (narrow ? 0.08 : 0.03)}
+            hidden={x > 0.97 || Math.abs(x - nowX) < (narrow ? 0.11 : 0.05)}
           >
             {day ? new Date(at).toLocaleDateString('en-GB', { weekday: 'short', day: 'numeric' }) : clockTime(at)}
           </span>

@@ -1,5 +1,5 @@
-import { Badge } from '@mantine/core'
 import type { Presence } from '../lib/presence'
+import { Toned } from './StatusBadge'
 import { Time } from './Time'
 
 const LOOKS: Record<Presence['status'], { color: string; word: string }> = {
@@ -15,7 +15,7 @@ export function AgentState({ who }: { who: Presence }) {
   const away = who.status === 'offline' || who.status === 'stopped'
   return (
     <>
-      <Badge color={color} variant="light" radius="sm" tt="none" className="status" data-presence={who.status}>
+      <Toned color={color} data-presence={who.status}>
         {word}
         {away && who.lastSeenAt && (
           <>
@@ -23,11 +23,11 @@ export function AgentState({ who }: { who: Presence }) {
             <Time at={who.lastSeenAt} />
           </>
         )}
-      </Badge>
+      </Toned>
       {who.paused && (
-        <Badge color="orange" variant="light" radius="sm" tt="none" className="status" data-paused={who.paused.mode}>
+        <Toned color="orange" data-paused={who.paused.mode}>
           {who.paused.mode === 'all' ? 'paused' : 'schedule paused'}
-        </Badge>
+        </Toned>
       )}
     </>
   )

@@ -1,5 +1,5 @@
 import { Tooltip } from '@mantine/core'
-import type { CSSProperties, ReactNode } from 'react'
+import type { ComponentPropsWithRef, CSSProperties, ReactNode } from 'react'
 import { shorten, visible } from '../lib/format'
 import type { CronRun, CronRunRequest } from '../lib/rows'
 
@@ -23,19 +23,25 @@ const LOOKS: Record<string, Look> = {
   missed: { color: 'orange', label: 'missed' },
 }
 
+/** A word on a ground of its colour (a Mantine colour name), readable in both themes. */
+export function Toned({ color, pulse, ...rest }: { color: string; pulse?: boolean } & ComponentPropsWithRef<'span'>) {
+  return (
+    <span
+      className={pulse ? 'status pulse' : 'status'}
+      style={{ '--tone': `var(--mantine-color-${color}-6)` } as CSSProperties}
+      {...rest}
+    />
+  )
+}
+
 /** A status as a coloured word. `why` shows on hover and focus. */
 export function StatusBadge({ status, why, children }: { status: string; why?: string; children?: ReactNode }) {
   const look = LOOKS[status] ?? { color: 'gray', label: shorten(visible(status), 20) }
   // A plain element: thousands of rows have one.
   const badge = (
-    <span
-      className={look.pulse ? 'status pulse' : 'status'}
-      style={{ '--tone': `var(--mantine-color-${look.color}-6)` } as CSSProperties}
-      data-status={status}
-      {...(why && { tabIndex: 0 })}
-    >
+    <Toned color={look.color} pulse={look.pulse} data-status={status} {...(why && { tabIndex: 0 })}>
       {children ?? look.label}
-    </span>
+    </Toned>
   )
   if (!why) return badge
   return (
