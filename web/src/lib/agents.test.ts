@@ -14,7 +14,7 @@ describe('outageOf', () => {
     })
   })
 
-  it.each([null, {}, { last_outage: null }, { last_outage: { from: 3 } }, { last_outage: 'x' }])('takes %j for none', (info) => {
+  it.each([null, {}, { last_outage: null }, { last_outage: { from: 3, to: 'b' } }, { last_outage: 'x' }])('takes %j for none', (info) => {
     expect(outageOf(info)).toBeNull()
   })
 })

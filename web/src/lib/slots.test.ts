@@ -30,6 +30,12 @@ describe('upcoming', () => {
     expect(clock(upcoming(behind, NOW, NOW + 2 * HOUR, { limit: 9 }).slots)).toEqual(['13:00', '14:00'])
   })
 
+  it('expects nothing before what the agent announces', () => {
+    const later = cron('0 * * * *', '2026-11-28T15:00:00Z')
+
+    expect(clock(upcoming(later, NOW, NOW + 4 * HOUR, { limit: 9 }).slots)).toEqual(['15:00', '16:00'])
+  })
+
   it.each(['0 22 * * fri-mon', '0 0 * * l5', 'nonsense', '30 12 * * *'])(
     'shows of %s no more than the announced run, since it cannot be continued or says something else',
     (expr) => {

@@ -11,7 +11,7 @@ function run(hours: number, more: Partial<TimedRun> = {}): TimedRun {
 
 describe('runMarks', () => {
   it('gathers the runs of one bucket in one mark that shows the worst of them', () => {
-    const marks = runMarks([run(1.2), run(1.1, { status: 'error' }), run(1.4), run(3)], SPAN, 24, 24 * HOUR)
+    const marks = runMarks([run(1.2, { status: 'error' }), run(1.1), run(1.4), run(3)], SPAN, 24, 24 * HOUR)
 
     expect(marks.map(({ items, status }) => [items.map(({ id }) => id), status])).toEqual([
       [['run-1.1', 'run-1.2', 'run-1.4'], 'error'],
@@ -30,6 +30,12 @@ describe('runMarks', () => {
       [2, 6],
       [2.5, 0],
     ])
+  })
+
+  it('does not put a long run into the mark of a short one before it', () => {
+    const long = run(2.5, { finishedAt: new Date(8 * HOUR).toISOString() })
+
+    expect(runMarks([run(2.1), long], SPAN, 24, 24 * HOUR).map(({ items }) => items.length)).toEqual([1, 1])
   })
 
   it('draws a run that goes on until now, and cuts one that began before the window', () => {
