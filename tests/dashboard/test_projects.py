@@ -54,9 +54,12 @@ async def test_both_lists_follow_the_chosen_project_and_a_reload_keeps_it(
     await expect(page.get_by_text("Job of here")).to_have_count(0)
     await expect(page.get_by_role("button", name=re.compile("^Run "))).to_have_count(0)
 
-    await page.reload()
-    await expect(page.get_by_text("Job of there").first).to_be_visible()
-    await expect(page.get_by_text("Job of here")).to_have_count(0)
+    for project_id, name in ((project.other_project_id, "Job of there"), (project.project_id, "Job of here")):
+        await choose(page, project_id)
+        await expect(page.get_by_text(name).first).to_be_visible()
+        await page.reload()
+        await expect(page.get_by_text(name).first).to_be_visible()
+    await choose(page, project.other_project_id)
     for route, title in (("#/timeline", "Timeline"), ("#/agents", "Agents"), ("#/runs", "Runs")):
         await tab.go(route)
         await expect(page.get_by_role("heading", name=title, level=1)).to_be_visible()

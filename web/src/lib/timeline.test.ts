@@ -59,13 +59,17 @@ describe('runMarks', () => {
 })
 
 describe('slotMarks', () => {
-  it('draws a job of every second as one mark per bucket', () => {
-    const slots = Array.from({ length: 7200 }, (_, second) => second * 1000)
+  it('draws a job of every second as one mark', () => {
+    const slots = Array.from({ length: 7200 }, (_, second) => HOUR + second * 1000)
 
     const marks = slotMarks(slots, SPAN, 24)
 
-    expect(marks.map(({ items }) => items.length)).toEqual([3600, 3600])
-    expect(marks[1]?.x).toBeCloseTo(1 / 24)
+    expect(marks.map(({ items }) => items.length)).toEqual([7200])
+    expect([(marks[0]?.x ?? 0) * 24, (marks[0]?.width ?? 0) * 24].map(Math.round)).toEqual([1, 2])
+  })
+
+  it('leaves slots apart that have an empty bucket between them', () => {
+    expect(slotMarks([HOUR, 2 * HOUR, 4 * HOUR], SPAN, 24).map(({ items }) => items.length)).toEqual([2, 1])
   })
 })
 

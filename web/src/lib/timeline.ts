@@ -78,21 +78,23 @@ function grow<T extends TimedRun>(mark: Mark<T>, run: T, end: number): void {
   mark.status = worst([mark.status, run.status])
 }
 
-/** Slots to come; `status` is `slot`. */
+/** Slots to come, in order; `status` is `slot`. Where they fill one bucket after the other they are one mark. */
 export function slotMarks(slots: number[], span: Span, buckets: number): Mark<number>[] {
   const bucketMs = (span.to - span.from) / buckets
-  const marks = new Map<number, Mark<number>>()
+  const marks: Mark<number>[] = []
+  let last = Number.NaN
   for (const slot of slots) {
     const bucket = Math.floor((slot - span.from) / bucketMs)
-    const mark = marks.get(bucket)
-    if (mark) {
-      mark.items.push(slot)
-      mark.to = slot
+    const open = marks.at(-1)
+    if (open && bucket - last <= 1) {
+      open.items.push(slot)
+      open.to = slot
     } else {
-      marks.set(bucket, { x: 0, width: 0, from: slot, to: slot, status: 'slot', items: [slot] })
+      marks.push({ x: 0, width: 0, from: slot, to: slot, status: 'slot', items: [slot] })
     }
+    last = bucket
   }
-  return [...marks.values()].map((mark) => placed(mark, span))
+  return marks.map((mark) => placed(mark, span))
 }
 
 function placed<T>(mark: Mark<T>, span: Span): Mark<T> {
