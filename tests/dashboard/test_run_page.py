@@ -62,7 +62,7 @@ async def test_a_waiting_request_is_cancelled_at_once(open_tab: OpenTab, operato
     request = await ask(operator, "of-nobody")
     page = (await open_tab(project.operator, f"#/requests/{request}")).page
     await status(page, "queued")
-    await expect(page.get_by_text("It waits for an agent.")).to_be_visible()
+    await expect(page.get_by_text("No agent of this project has a job of this name")).to_be_visible()
 
     await page.get_by_role("button", name="Cancel").click()
 
@@ -144,6 +144,38 @@ async def test_a_viewer_watches_and_cannot_cancel_or_run(
     gate.touch()
     await status(page, "done")
     await expect(page.get_by_role("button", name="Run again")).to_have_count(0)
+
+
+SILENT = "update cron_agent_beats set last_seen_at = now() - interval '5 minutes' where project_id = %s"
+LEASED = """\
+update cron_leases set expires_at = now() - interval '4 minutes'
+where request_id in (select id from cron_run_requests where project_id = %s)"""
+WATCHED = """\
+update cron_projects set swept_at = now() - interval '11 seconds', swept_since = now() - interval '5 minutes'
+where project_id = %s"""
+"""As if five minutes had passed, in which a page was there to see that the agent was not."""
+
+
+async def test_a_run_whose_agent_died_is_given_up_by_whoever_looks_at_it_and_the_page_says_what_that_means(
+    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project
+) -> None:
+    agent = start_agent(jobs(endless="echo begun; sleep 60"))
+    await mirrored(operator)
+    request = await ask(operator, "endless")
+    page = (await open_tab(project.operator, f"#/requests/{request}")).page
+    await expect(screen(page).get_by_text("begun")).to_be_visible()
+
+    agent.kill()
+    project.sql(SILENT, project.project_id)
+    await expect(page.get_by_text("Its agent is not heard of")).to_be_visible()
+    project.sql(LEASED, project.project_id)
+    project.sql(WATCHED, project.project_id)
+    await page.reload()  # instead of waiting for its next look
+
+    await status(page, "lost")
+    ending = page.get_by_role("alert").filter(has_text="Lost")
+    await expect(ending).to_contain_text("look before you run it again")
+    await expect(screen(page).get_by_text("begun")).to_be_visible()  # what it printed is kept
 
 
 async def test_what_is_not_there_says_so(open_tab: OpenTab, project: Project) -> None:

@@ -105,7 +105,10 @@ describe('a run without a request', () => {
     const run = attempt({ trigger: 'catch_up', scheduledFor: at(0), startedAt: at(3_600_000), finishedAt: at(3_600_100) })
     expect(told(undefined, [run], BEGIN)[0]?.[0]).toBe('Due, missed')
     const missed = attempt({ trigger: 'schedule', status: 'missed', scheduledFor: at(0), finishedAt: at(100) })
-    expect(told(undefined, [missed], BEGIN).map(([label]) => label)).toEqual(['Due', 'Recorded as missed'])
+    expect(told(undefined, [missed], BEGIN)).toEqual([
+      ['Due', undefined, undefined],
+      ['Recorded as missed', 'record', 100],
+    ])
   })
 
   test('of a start of its agent', () => {

@@ -3,7 +3,9 @@
 // Two clocks: asked, claimed and reported are the server's, started and finished the agent's. Where they contradict
 // each other a stage is 0 and the moment says so.
 
-export type Stage = 'hold' | 'queue' | 'start' | 'run' | 'backoff' | 'report'
+import { neverBegan } from './reasons'
+
+export type Stage = 'hold' | 'queue' | 'start' | 'run' | 'backoff' | 'report' | 'record'
 
 export interface Moment {
   key: string
@@ -120,7 +122,7 @@ function attempt(path: Path, each: Attempt, several: boolean, before: Stage): vo
     path.add(`started-${each.attempt}`, `Started${which}`, each.startedAt, before)
   }
   const ended = ENDED[each.status] ?? 'Finished'
-  path.add(`finished-${each.attempt}`, ended + which, each.finishedAt, each.startedAt ? 'run' : before)
+  path.add(`finished-${each.attempt}`, ended + which, each.finishedAt, each.startedAt ? 'run' : neverBegan(each.status) ? 'record' : before)
 }
 
 function end(path: Path, asked: Asked, attempts: readonly Attempt[]): void {

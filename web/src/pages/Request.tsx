@@ -1,8 +1,9 @@
-import { Alert, SegmentedControl, Stack, Text } from '@mantine/core'
+import { Alert, SegmentedControl, Stack } from '@mantine/core'
 import type { CronRun, CronRunRequest } from '../lib/api'
 import { useAttempts } from '../lib/attempts'
 import { isUuid, useFilters, useRouteId } from '../lib/hash'
 import { useRunRequest } from '../lib/live'
+import { WaitsFor } from '../parts/Attendance'
 import { Data } from '../parts/Data'
 import { RequestEnding } from '../parts/Ending'
 import { Facts } from '../parts/Facts'
@@ -85,13 +86,7 @@ function Unbegun({ request, attempts }: { request: CronRunRequest; attempts: Cro
   return (
     <Stack maw={760}>
       <RequestEnding request={request} />
-      {request.status === 'queued' && (
-        <Alert color="yellow">
-          <Text size="sm">
-            It waits for an agent. Nobody picks it up later than <Time at={request.expiresAt} />.
-          </Text>
-        </Alert>
-      )}
+      {request.status === 'queued' && <WaitsFor request={request} />}
       <Section title="What happened when">
         <When request={request} attempts={attempts} />
       </Section>

@@ -8,7 +8,7 @@ import { Data } from './Data'
 import classes from './History.module.css'
 import { Link } from './Link'
 import { StatusBadge } from './StatusBadge'
-import { Time, useNow } from './Time'
+import { Elapsed, Time } from './Time'
 
 export const TRIGGERS: Record<string, string> = {
   schedule: 'schedule',
@@ -50,12 +50,8 @@ export const HistoryRow = memo(function HistoryRow({ run, name }: { run: CronRun
 
 /** How long it took, or takes. */
 function Lasted({ run }: { run: CronRun }) {
-  if (run.status === 'running' && run.startedAt) return <Lasting since={Date.parse(run.startedAt)} />
+  if (run.status === 'running') return <Elapsed since={run.startedAt} />
   return run.durationMs === undefined ? <span className="dim">—</span> : duration(run.durationMs)
-}
-
-function Lasting({ since }: { since: number }) {
-  return duration(Math.max(0, useNow() - since))
 }
 
 /** The cause of a slot that was missed, the error of what failed; nothing of what went well. */

@@ -10,6 +10,7 @@ const WORDS: Record<Stage, string> = {
   run: 'ran',
   backoff: 'until the next attempt',
   report: 'to report',
+  record: 'until it was recorded',
 }
 
 /** Queued → claimed → started → finished, with how long each stage took. */
@@ -46,9 +47,11 @@ export function JourneyView({ moments }: { moments: Moment[] }) {
 
 function Clock({ at }: { at: number }) {
   const shown = new Date(at)
+  const today = shown.toDateString() === new Date().toDateString()
   return (
     <Tooltip label={exactTime(shown)} events={{ hover: true, focus: true, touch: true }}>
       <time className={classes.clock} dateTime={shown.toISOString()}>
+        {today ? '' : `${shown.toLocaleDateString('en-GB', { day: 'numeric', month: 'short' })} `}
         {shown.toLocaleTimeString('en-GB', { hour12: false })}.{String(shown.getMilliseconds()).padStart(3, '0')}
       </time>
     </Tooltip>

@@ -50,7 +50,7 @@ export function OutputPanel({ run, output, reached }: { run: CronRun; output: Ou
             output={output}
             label={`Output of run ${run.id}`}
             wrap={wrap}
-            following={live && following}
+            following={following}
             onFollow={setFollowing}
             found={search.row}
             beginAtEnd={running || failed}
@@ -74,7 +74,7 @@ function statusWords(run: CronRun, output: Output, reached: boolean): string {
   if (!reached) return 'Supabase cannot be reached right now: what was read stays, and reading goes on.'
   if (run.status === 'running') return 'Live: read once a second.'
   if (output.source === 'live' && !output.complete) return 'Its last lines are on their way.'
-  return output.source === 'live' ? 'As it came.' : 'From the report: of a long output its begin and its end.'
+  return output.source === 'live' ? 'As it came.' : 'From its report.'
 }
 
 function FollowButton({ following, onFollow }: { following: boolean; onFollow: (following: boolean) => void }) {

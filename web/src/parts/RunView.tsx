@@ -8,13 +8,14 @@ import { type Asked, journey } from '../lib/journey'
 import { neverBegan } from '../lib/reasons'
 import type { CronRun, CronRunRequest } from '../lib/rows'
 import { useOutput } from '../output/useOutput'
+import { Unheard } from './Attendance'
 import { Data } from './Data'
 import { ExitCode, RunEnding } from './Ending'
 import { Facts } from './Facts'
 import { JourneyView } from './JourneyView'
 import { Link } from './Link'
 import { OutputPanel } from './OutputPanel'
-import { Time, useNow } from './Time'
+import { Elapsed, Time, useNow } from './Time'
 
 const TRIGGERS: Record<string, string> = {
   schedule: 'its schedule',
@@ -58,6 +59,7 @@ function Began({ run, request }: Pick<Props, 'run' | 'request'>) {
   const { output, reached } = useOutput(run)
   return (
     <Stack>
+      <Unheard run={run} request={request} />
       <RunEnding run={run} request={request} output={output} />
       <OutputPanel run={run} output={output} reached={reached} />
     </Stack>
@@ -70,9 +72,7 @@ export function When({ run, request, attempts }: { run?: CronRun; request?: Cron
 }
 
 function RunFacts({ run, request, attempts }: Props) {
-  const now = useNow()
   const running = run.status === 'running' && run.startedAt
-  const lasted = running ? Math.max(0, now - Date.parse(run.startedAt ?? '')) : run.durationMs
   return (
     <Facts
       facts={[
@@ -100,7 +100,9 @@ function RunFacts({ run, request, attempts }: Props) {
         ],
         ['Attempt', attemptWords(run, request, attempts)],
         ['Slot', run.scheduledFor && <Time key="slot" at={run.scheduledFor} />],
-        [running ? 'Runs for' : 'Duration', lasted === undefined ? undefined : duration(lasted)],
+        running
+          ? ['Runs for', <Elapsed key="for" since={run.startedAt} />]
+          : ['Duration', run.durationMs === undefined ? undefined : duration(run.durationMs)],
         ['Exit code', run.exitCode === undefined ? undefined : <ExitCode key="code" code={run.exitCode} />],
         ['Status', neverBegan(run.status) ? 'did not run' : undefined],
         ['Run id', <Code key="id">{run.id}</Code>],

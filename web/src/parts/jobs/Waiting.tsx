@@ -1,10 +1,7 @@
 import { Alert } from '@mantine/core'
-import { useEffect } from 'react'
-import { sweepProject } from '../../lib/api'
 import { useAgents, useBeats, useJobs, useOpenRequests } from '../../lib/live'
+import { isOverdue, useSweep } from '../../lib/overdue'
 import { isThere, type Presence, presences } from '../../lib/presence'
-import type { CronRunRequest } from '../../lib/rows'
-import { serverNow } from '../../lib/supabase'
 import { Data } from '../Data'
 import { Time } from '../Time'
 
@@ -13,16 +10,7 @@ export function Waiting() {
   const open = useOpenRequests().data ?? []
   const jobs = useJobs().data ?? []
   const who = presences(useAgents().data, useBeats().data)
-  const overdue = open.some(isOverdue)
-  useEffect(() => {
-    if (!overdue) return
-    // The database sweeps at most once per 10 s, however many pages ask.
-    const sweep = () => void sweepProject().catch(() => {})
-    sweep()
-    const timer = setInterval(sweep, 30_000)
-    return () => clearInterval(timer)
-  }, [overdue])
-
+  useSweep(open.some((each) => isOverdue(each)))
   const queued = open.filter((request) => request.status === 'queued')
   const served = new Map(jobs.map((job) => [job.jobId, job.agentIds]))
   const absent = who.filter((each) => !isThere(each))
@@ -46,9 +34,4 @@ export function Waiting() {
 function waitsFor(agentIds: string[] | undefined, absent: Presence, who: Presence[]): boolean {
   if (!agentIds?.includes(absent.agent.agentId)) return false
   return !who.some((each) => isThere(each) && agentIds.includes(each.agent.agentId))
-}
-
-function isOverdue(request: CronRunRequest): boolean {
-  if (request.status !== 'queued') return false
-  return Boolean(request.cancelRequestedAt) || (request.expiresAt !== undefined && new Date(request.expiresAt).getTime() < serverNow())
 }
