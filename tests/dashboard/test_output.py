@@ -146,5 +146,27 @@ async def test_output_is_copied_without_escapes_downloaded_as_it_was_and_found_w
     await expect(page.get_by_text("1 of 1", exact=True)).to_be_visible()
 
 
+async def test_output_stays_while_nothing_can_be_read_and_goes_on_after_that(
+    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    start_agent(jobs(story=f"echo before; {HOLD.format(gate=gate)}; echo meanwhile"))
+    await mirrored(operator)
+    request = await ask(operator, "story")
+    tab = await open_tab(project.operator, f"#/requests/{request}")
+    tab.expects("ERR_INTERNET_DISCONNECTED|WebSocket")
+    await expect(screen(tab.page).get_by_text("before")).to_be_visible()
+
+    await tab.page.context.set_offline(True)
+    await expect(tab.page.get_by_text("Supabase cannot be reached right now: what was read stays")).to_be_visible()
+    gate.touch()
+    await ended(operator, request)
+    assert await lines(tab.page) == ["before"]
+    await tab.page.context.set_offline(False)
+
+    await wait_until(lambda: _equal(tab.page, ["before", "meanwhile"]), timeout=60)
+    await expect(tab.page.get_by_label("Status", exact=True)).to_have_text("done")
+
+
 async def _equal(page: Page, wanted: list[str]) -> bool:
     return await lines(page) == wanted

@@ -125,6 +125,7 @@ async def test_a_timeout_is_told_in_words(
     page = (await open_tab(project.operator, f"#/runs/{run['id']}")).page
 
     await status(page, "timeout")
+    await expect(page).to_have_title("slow: timeout · Cronmirror")
     ending = page.get_by_role("alert").filter(has_text="Timed out")
     await expect(ending).to_contain_text("Ended after its timeout of 1 s.")
     await expect(page.get_by_text("ended by SIGTERM")).to_be_visible()

@@ -46,6 +46,7 @@ function Shown({ request }: { request: CronRunRequest }) {
         id={request.id}
         jobId={request.jobId}
         projectId={request.projectId}
+        status={request.status}
         badge={<RequestBadge request={request} />}
         request={request}
         open={open}

@@ -38,6 +38,7 @@ function Alone({ run }: { run: CronRun }) {
         id={run.id}
         jobId={run.jobId}
         projectId={run.projectId}
+        status={run.status}
         badge={<RunBadge run={run} />}
         open={run.status === 'running'}
       />
@@ -57,6 +58,7 @@ function OfRequest({ run, requestId }: { run: CronRun; requestId: string }) {
         id={run.id}
         jobId={run.jobId}
         projectId={run.projectId}
+        status={run.status}
         badge={<RunBadge run={run} />}
         request={request}
         open={open}

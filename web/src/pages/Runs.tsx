@@ -4,6 +4,7 @@ import { getRuns, type RunPage } from '../lib/api'
 import { navigate, useFilters } from '../lib/hash'
 import { filtersOf, narrowed, placeInQuery, placeOf } from '../lib/history'
 import { useInterval, useJobs, useProjectId } from '../lib/live'
+import { useTitle } from '../lib/title'
 import classes from '../parts/History.module.css'
 import { HistoryFilterBar } from '../parts/HistoryFilterBar'
 import { HistoryRow } from '../parts/HistoryRow'
@@ -12,6 +13,7 @@ import { Nothing, QueryState } from '../parts/QueryState'
 /** `#/runs`: every run and every slot that was missed, newest first. */
 export default function Runs() {
   const projectId = useProjectId()
+  useTitle('Runs')
   const [query, change] = useFilters()
   const filters = filtersOf(query)
   const place = placeOf(query)

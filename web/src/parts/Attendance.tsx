@@ -1,22 +1,18 @@
 // Who a request waits for, or runs on, and whether that agent is there.
 
 import { Alert, Text } from '@mantine/core'
-import { useAgents, useBeats, useJobs } from '../lib/live'
+import { useJobs } from '../lib/live'
 import { isOverdue, useSweep } from '../lib/overdue'
-import { isThere, type Presence, presences } from '../lib/presence'
+import { isThere, type Presence } from '../lib/presence'
 import type { CronRun, CronRunRequest } from '../lib/rows'
+import { usePresences } from './agentPresence'
 import { Data } from './Data'
-import { Time, useNow } from './Time'
-
-function usePresences(): Presence[] {
-  useNow()
-  return presences(useAgents().data, useBeats().data)
-}
+import { Time } from './Time'
 
 /** Of a request that is queued. */
 export function WaitsFor({ request }: { request: CronRunRequest }) {
   const jobs = useJobs().data
-  const who = usePresences()
+  const who = [...usePresences().values()]
   useSweep(isOverdue(request))
   const job = jobs?.find((each) => each.jobId === request.jobId)
   const serving = who.filter((each) => job?.agentIds.includes(each.agent.agentId))
@@ -60,7 +56,7 @@ function Names({ of }: { of: Presence[] }) {
 
 /** Of a run that goes on: nothing while its agent is heard of. */
 export function Unheard({ run, request }: { run: CronRun; request?: CronRunRequest | null }) {
-  const holder = usePresences().find((each) => each.agent.agentId === run.agentId)
+  const holder = usePresences().get(run.agentId)
   useSweep(Boolean(request && isOverdue(request, holder)))
   if (run.status !== 'running' || !holder || isThere(holder)) return null
   return (

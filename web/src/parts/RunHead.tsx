@@ -4,6 +4,7 @@ import { navigate, to } from '../lib/hash'
 import { useJobs, useProject, useProjectId } from '../lib/live'
 import { type CronRunRequest, mayOperate } from '../lib/rows'
 import { chooseProject } from '../lib/supabase'
+import { useTitle } from '../lib/title'
 import { Data } from './Data'
 import { Icon } from './icons'
 import { Link } from './Link'
@@ -15,6 +16,7 @@ interface Props {
   id: string
   jobId: string
   projectId: string
+  status: string
   badge: ReactNode
   request?: CronRunRequest | null
   /** It waits or runs. */
@@ -22,8 +24,9 @@ interface Props {
 }
 
 /** Whose run it is, how it stands, and what one may do about it. */
-export function RunHead({ what, id, jobId, projectId, badge, request, open }: Props) {
+export function RunHead({ what, id, jobId, projectId, status, badge, request, open }: Props) {
   const job = useJobs().data?.find((each) => each.jobId === jobId)
+  useTitle(`${job?.name ?? jobId}: ${status}`)
   const here = useProjectId() === projectId
   const may = mayOperate(useProject()) && here
   return (
