@@ -1,7 +1,7 @@
 import { act, createElement } from 'react'
 import { createRoot, type Root } from 'react-dom/client'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { navigate, to, useFilters, useRouteId } from './hash'
+import { isUuid, navigate, to, useFilters, useRouteId } from './hash'
 
 Object.assign(globalThis, { IS_REACT_ACT_ENVIRONMENT: true })
 let root: Root | undefined
@@ -49,4 +49,10 @@ it('makes an entry for each page', () => {
   expect(location.hash).toBe('#/runs?job=x+y')
   navigate(to.runs({ job: 'x y' }))
   expect(history.length).toBe(before + 1)
+})
+
+it('tells an id of a row from anything else', () => {
+  expect(isUuid('0197a0b4-7d3e-7c3c-9e43-0242AC120002')).toBe(true)
+  for (const text of ['', 'bad', '0197a0b4-7d3e-7c3c-9e43-0242ac120002 ', '0197a0b47d3e7c3c9e430242ac120002'])
+    expect(isUuid(text)).toBe(false)
 })

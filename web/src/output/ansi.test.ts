@@ -74,6 +74,10 @@ describe('spans', () => {
     expect(contrast(span?.color ?? INK, span?.background ?? SCREEN)).toBeGreaterThanOrEqual(4.5)
   })
 
+  test('that a terminal would not show are shown, paler', () => {
+    expect(spans(`${ESC}[8mpassword`)[0]).toMatchObject({ text: 'password', dim: true })
+  })
+
   test('of every colour can be read on every colour', () => {
     const levels = [0, 64, 128, 192, 255]
     const colors = levels.flatMap((r) => levels.flatMap((g) => levels.map((b): Rgb => [r, g, b])))
