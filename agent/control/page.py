@@ -76,6 +76,11 @@ class Page:
             etag=f'"{hashlib.sha256(body).hexdigest()[:32]}"',
         )
 
+    def assets(self) -> dict[str, Asset]:
+        """Every file that is served, by its name."""
+        found = sorted(each.relative_to(self._folder).as_posix() for each in self._folder.rglob("*"))
+        return {name: asset for name in found if (asset := self.asset(f"/{name}"))}
+
     def _file(self, name: str) -> Path | None:
         parts = name.split("/")
         if not all(NAME.fullmatch(part) for part in parts):

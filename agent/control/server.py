@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import functools
 import threading
+from collections.abc import Collection
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
@@ -25,11 +26,12 @@ STOP_WITHIN_S = 0.1
 
 
 class LoopbackServer:
-    """Serves `dashboard` while entered. `port` 0: any free one."""
+    """Serves `dashboard` while entered. `port` 0: any free one. `names`: asked under these besides loopback's."""
 
-    def __init__(self, dashboard: Dashboard, port: int) -> None:
+    def __init__(self, dashboard: Dashboard, port: int, *, names: Collection[str] = ()) -> None:
         self._dashboard = dashboard
         self._port = port
+        self._names = names
         self._server: ThreadingHTTPServer | None = None
 
     @property
@@ -40,7 +42,7 @@ class LoopbackServer:
     def __enter__(self) -> Self:
         """Raises `PermanentError` naming a port that is taken."""
         try:
-            self._server = _Server((HOST, self._port), self._dashboard)
+            self._server = _Server((HOST, self._port), self._dashboard, self._names)
         except OSError as err:
             if err.errno == errno.EADDRINUSE:
                 said, hint = "is in use by another program", "Choose another one with --port, or stop that program."
@@ -61,8 +63,9 @@ class LoopbackServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], dashboard: Dashboard) -> None:
+    def __init__(self, address: tuple[str, int], dashboard: Dashboard, names: Collection[str]) -> None:
         self.dashboard = dashboard
+        self.names = names
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
@@ -82,7 +85,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         host = ", ".join(self.headers.get_all("host", []))
-        if not is_ours(host):
+        if not is_ours(host, self.server.names):
             self.send_error(HTTPStatus.MISDIRECTED_REQUEST, f"{host!r} is no name of this machine")
             return
         asked = Asked(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -154,3 +155,39 @@ def test_a_port_that_is_taken_is_named(cronmirror: Cronmirror, config: Path) -> 
     assert f"port {port} of 127.0.0.1 is in use by another program" in done.stderr
     assert "--port" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+async def test_a_proxy_may_ask_under_the_name_that_was_given(serving: Serving) -> None:
+    _, url, _ = await serving("--no-open", "--host-name", "Cron.Example.com")
+    async with httpx.AsyncClient() as http:
+        answers = [
+            (await http.get(url, headers={"host": host})).status_code for host in ("cron.example.com", "evil.example")
+        ]
+    assert answers == [200, 421]
+
+
+def test_a_pattern_is_no_host_name(cronmirror: Cronmirror, config: Path) -> None:
+    done = cronmirror("dashboard", "--no-open", "--host-name", "*.example.com")
+    assert (done.returncode, "is no host name" in done.stderr) == (2, True)
+
+
+def test_it_is_exported_for_a_static_host(cronmirror: Cronmirror, config: Path, tmp_path: Path) -> None:
+    done = cronmirror("dashboard", "--export", str(tmp_path / "site"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "upload all of it" in done.stdout
+    told = json.loads((tmp_path / "site/config.json").read_text())
+    assert told == {"url": "https://abcdefgh.supabase.co", "key": PUBLIC, "project": "home-lab"}
+    assert (tmp_path / "site/index.html").is_file()
+
+
+def test_neither_a_secret_key_nor_another_folder_is_exported_to(
+    cronmirror: Cronmirror, config: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/mine.txt").write_text("mine")
+    done = cronmirror("dashboard", "--export", str(tmp_path / "site"))
+    assert (done.returncode, "something else" in done.stderr) == (5, True)
+
+    config.write_text(CONFIG % "sb_secret_abcdefgh")
+    done = cronmirror("dashboard", "--export", str(tmp_path / "other"))
+    assert (done.returncode, (tmp_path / "other").exists()) == (2, False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.control.hosts import is_ours
+from agent.control.hosts import is_ours, own_name
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,18 @@ def test_everything_else_is_not(host: str) -> None:
 def test_a_name_that_was_configured_is_ours_under_any_port() -> None:
     assert is_ours("Cron.Lan:8443", {"cron.lan"})
     assert not is_ours("evil.lan", {"cron.lan"})
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [("Cron.Lan", "cron.lan"), (" cron.example.com. ", "cron.example.com"), ("192.168.1.4", "192.168.1.4")],
+)
+def test_a_further_name_is_written_as_a_browser_may_send_it(given: str, name: str) -> None:
+    assert own_name(given) == name
+    assert is_ours(name, {own_name(given)})
+
+
+@pytest.mark.parametrize("given", ["", "*", "*.lan", "cron.*", "https://cron.lan", "cron.lan:84", "a b", "a/b", "a,b"])
+def test_what_is_no_host_name_is_refused_patterns_above_all(given: str) -> None:
+    with pytest.raises(ValueError, match="is no host name"):
+        own_name(given)

@@ -115,3 +115,28 @@ def test_afterwards_the_port_is_free(tmp_path: Path, server: LoopbackServer) -> 
         port = httpx.URL(second.url).port or 0
     with LoopbackServer(server._dashboard, port) as third:
         assert third.url == second.url
+
+
+def test_it_answers_under_a_further_name_and_under_no_other(tmp_path: Path) -> None:
+    settings = Settings(url="https://x.supabase.co", key="sb_publishable_abc")
+    dashboard = Dashboard(Page(make_page(tmp_path / "page")), lambda: settings)
+    with LoopbackServer(dashboard, 0, names={"cron.lan"}) as running, httpx.Client(base_url=running.url) as client:
+        answers = {
+            host: client.get("/", headers={"host": host}).status_code
+            for host in (
+                "cron.lan",
+                "Cron.Lan:8443",
+                "localhost",
+                "evil.example",
+                "x.cron.lan",
+                "cron.lan.evil.example",
+            )
+        }
+    assert answers == {
+        "cron.lan": 200,
+        "Cron.Lan:8443": 200,
+        "localhost": 200,
+        "evil.example": 421,
+        "x.cron.lan": 421,
+        "cron.lan.evil.example": 421,
+    }
