@@ -31,6 +31,11 @@ class BlockingProxy:
                 each.cancel()
             await asyncio.gather(*self._open, return_exceptions=True)
 
+    def cut(self) -> None:
+        """Ends every connection there is."""
+        for each in self._open:
+            each.cancel()
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None

@@ -5,6 +5,7 @@ import { useEffect, useState } from 'react'
 import { type Loaded, loadConfiguration } from './lib/configuration'
 import { ApiError } from './lib/errors'
 import { useFilters } from './lib/hash'
+import { keepKnown } from './lib/known'
 import { useProjects } from './lib/live'
 import type { CronProject } from './lib/rows'
 import { useValue } from './lib/store'
@@ -26,7 +27,10 @@ let beginning: Promise<Loaded> | undefined
 /** Once, however often React mounts. */
 function begin(): Promise<Loaded> {
   beginning ??= loadConfiguration().then(async (loaded) => {
-    if (loaded.kind === 'ready') await connect(loaded.configuration)
+    if (loaded.kind === 'ready') {
+      await connect(loaded.configuration)
+      keepKnown()
+    }
     return loaded
   })
   return beginning
@@ -36,21 +40,24 @@ function Connected() {
   const who = useValue(session)
   const projects = useProjects()
   const [wantsSignIn, setWantsSignIn] = useState(false)
+  const ended = who.kind === 'out' && who.ended
   useEffect(() => {
     if (who.kind === 'in') setWantsSignIn(false)
-  }, [who.kind])
+    // Where a project is open to everybody there would be something to see, but less than before.
+    else if (ended) setWantsSignIn(true)
+  }, [who.kind, ended])
   const kind = projects.error instanceof ApiError ? projects.error.kind : projects.error && 'refused'
 
   if (who.kind === 'loading') return <Waiting />
-  if (wantsSignIn) return <SignIn onBack={() => setWantsSignIn(false)} />
+  if (kind === 'key') return <WrongKey />
+  if (wantsSignIn) return <SignIn ended={ended} onBack={projects.data?.length ? () => setWantsSignIn(false) : undefined} />
   if (projects.data === undefined) {
     if (!kind) return <Waiting />
-    if (kind === 'key') return <WrongKey />
     if (kind === 'schema') return <NoSchema />
     if (kind === 'session' || (kind === 'forbidden' && who.kind === 'out')) return <SignIn />
     return <Unreachable error={projects.error} again={() => void projects.refetch()} />
   }
-  if (projects.data.length === 0) return who.kind === 'out' ? <SignIn ended={who.ended} /> : <NoMembership />
+  if (projects.data.length === 0) return who.kind === 'out' ? <SignIn ended={ended} /> : <NoMembership />
   return <Project projects={projects.data} onSignIn={() => setWantsSignIn(true)} />
 }
 

@@ -9,8 +9,8 @@ import { createRoot } from 'react-dom/client'
 import { Router } from 'wouter'
 import { App } from './App'
 import { ErrorBoundary } from './ErrorBoundary'
+import { queryClient } from './lib/cache'
 import { useHashPath, useHashSearch } from './lib/hash'
-import { queryClient } from './lib/live'
 import { theme, variables } from './theme'
 
 const root = document.getElementById('root')

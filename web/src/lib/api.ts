@@ -1,7 +1,7 @@
 // What this page asks of Supabase, under the signed-in person's rights, on the current project. Rows in camelCase.
 // Every function throws ApiError, but for `queueCronRunRequest` and `runCronJob`, which answer `ok: false`.
 
-import { controlApi } from './control'
+import { controlApi, withControl } from './control'
 import { explain, must } from './errors'
 import {
   AGENT_COLUMNS,
@@ -31,6 +31,8 @@ export type * from './rows'
 
 /** PostgREST cuts answers here without saying so; what may be longer is asked for in pages. */
 const PAGE = 1000
+/** How many requests the Jobs page lists. */
+export const RECENT = 20
 /** How many runs of a job its strip shows. */
 export const STRIP = 20
 
@@ -84,14 +86,20 @@ export async function getCronMirrorJob(jobId: string): Promise<CronMirrorJob | u
   return rows<CronMirrorJob>(must(await found))[0]
 }
 
-/** The jobs: from the Control API when one is configured and reachable, else the mirror. */
+/** The jobs: the mirror, and where a Control API is configured and reachable what its agent says now of its own. */
 export async function getCronJobs(): Promise<CronMirrorJob[]> {
-  return (await controlApi.getJobs(project())) ?? getCronMirrorJobs()
+  const [mirrored, told] = await Promise.allSettled([getCronMirrorJobs(), controlApi.getJobs(project())])
+  const direct = told.status === 'fulfilled' ? told.value : undefined
+  if (mirrored.status === 'fulfilled') return direct ? withControl(mirrored.value, direct) : mirrored.value
+  if (direct) return direct
+  throw mirrored.reason
 }
 
 /** Run a job: directly when a Control API is configured and reachable, else by a request that its agent picks up. */
 export async function runCronJob(jobId: string, options: RunOptions = {}): Promise<Queued> {
-  return (await controlApi.runJob(project(), jobId, options.payload)) ?? queueCronRunRequest(jobId, options)
+  const later = options.runAt !== undefined || options.maxAttempts !== undefined
+  const direct = later ? undefined : await controlApi.runJob(project(), jobId, randomId(), options.payload)
+  return direct ?? queueCronRunRequest(jobId, options)
 }
 
 // ── requests ────────────────────────────────────────────────────────────────
@@ -105,6 +113,9 @@ export interface RunOptions {
 export interface Queued {
   ok: boolean
   requestId?: string
+  /** It began without a request, through the Control API. */
+  direct?: boolean
+  runId?: string
   /** Who serves the job now; may be empty while the mirror is behind. */
   agentIds?: string[]
   error?: string
@@ -140,7 +151,7 @@ function randomId(): string {
 }
 
 /** The newest requests of the project, or of one job. */
-export async function getCronRunRequests(limit = 20, jobId?: string): Promise<CronRunRequest[]> {
+export async function getCronRunRequests(limit = RECENT, jobId?: string): Promise<CronRunRequest[]> {
   let query = supabase().from('cron_run_requests').select(REQUEST_COLUMNS).eq('project_id', project())
   if (jobId !== undefined) query = query.eq('job_id', jobId)
   return rows(must(await query.order('requested_at', { ascending: false }).limit(limit)))

@@ -1,107 +1,28 @@
-// Keeps what TanStack Query has cached in step with the project: one Realtime channel whose changes are put into the
-// caches, and polling every 10 s for as long as it is down.
+// Follows the current project: one Realtime channel whose changes go into the caches, and polling every 10 s for as long
+// as it is down. What pages read of the project is asked for here.
 
-import { QueryClient, useQuery } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import { useEffect } from 'react'
 import * as api from './api'
-import { ApiError } from './errors'
-import { applyAgent, applyJobs, applyOpenRequest, applyRecentRequest, applyRunningRun, applyStrip, keepFinal } from './patch'
+import { current, forgetChanges, readAgain, remember, take } from './cache'
+import { applyAgent, applyJobs, applyOne, applyOpenRequest, applyRecentRequest, applyRunningRun, applyStrip, each, hasEnded } from './patch'
 import { type ProjectChange, type RealtimeState, subscribeToProjectRealtime } from './realtime'
-import type { CronAgent, CronMirrorJob, CronRun, CronRunRequest, RecentRun } from './rows'
+import type { CronRun, CronRunRequest } from './rows'
 import { store, useValue } from './store'
 import { stripOf } from './strips'
-import { currentProject, refreshSession, session } from './supabase'
+import { currentProject, session } from './supabase'
 
-/** How many requests the Jobs page lists. */
-export const RECENT = 20
 export const POLL_MS = 10_000
-/** While Realtime is live: it may skip changes under load, and says nothing about it. */
+/** While Realtime is live: it delivers at most once, and says nothing about what it left out. */
 const SAFETY_MS = 60_000
+/** The same for rows that have not ended: a lost end would leave them running before somebody's eyes. */
+const UNENDED_MS = 15_000
 /** Changes are put in together: a moment after the first, or longer while they come in hundreds. */
 const BATCH_MS = 16
 const BUSY_BATCH_MS = 200
 const BUSY = 20
-const REMEMBER_MS = 30_000
 
 export const live = store<{ state: RealtimeState; since: number }>({ state: 'connecting', since: Date.now() })
-
-export const queryClient = new QueryClient({
-  defaultOptions: {
-    queries: {
-      staleTime: 5_000,
-      // What was read last stays, marked; asking goes on by the interval.
-      retry: (failures, error) => failures < 2 && (!(error instanceof ApiError) || error.kind === 'unreachable'),
-      retryDelay: (attempt) => 500 * 2 ** attempt,
-      networkMode: 'always',
-    },
-  },
-})
-queryClient.getQueryCache().subscribe((event) => {
-  if (event.type !== 'updated' || event.action.type !== 'error') return
-  const { error } = event.action as { error: unknown }
-  if (error instanceof ApiError && error.kind === 'session' && session.get().kind === 'in') void refreshSession()
-})
-
-// ── changes into caches ─────────────────────────────────────────────────────
-
-/** Changes of the last seconds: an answer that was under way while one came is corrected by it. */
-let recent: { at: number; change: ProjectChange }[] = []
-
-type Apply<T> = (data: T, change: ProjectChange) => T
-type ApplyAll<T> = (data: T, changes: ProjectChange[]) => T
-
-const each =
-  <T>(apply: Apply<T>): ApplyAll<T> =>
-  (data, changes) =>
-    changes.reduce(apply, data)
-
-/** Read, then put in what has changed since the reading began. */
-async function current<T>(read: () => Promise<T>, apply: ApplyAll<T>): Promise<T> {
-  const began = performance.now()
-  const data = await read()
-  const since = recent.flatMap(({ at, change }) => (at >= began ? [change] : []))
-  return apply(data, since)
-}
-
-const LISTS = {
-  requests: each(applyRecentRequest(RECENT)),
-  open: each(applyOpenRequest),
-  running: each(applyRunningRun),
-  agents: each(applyAgent),
-}
-
-function patch(projectId: string, changes: ProjectChange[]): void {
-  const put = <T>(key: unknown[], update: (data: T) => T) => queryClient.setQueryData<T>(key, (data) => data && update(data))
-  put<CronMirrorJob[]>(['jobs', projectId], (data) => applyJobs(data, changes))
-  put<CronRunRequest[]>(['requests', projectId], (data) => LISTS.requests(data, changes))
-  put<CronRunRequest[]>(['open', projectId], (data) => LISTS.open(data, changes))
-  put<CronRun[]>(['running', projectId], (data) => LISTS.running(data, changes))
-  put<CronAgent[]>(['agents', projectId], (data) => LISTS.agents(data, changes))
-  for (const change of changes) {
-    if (!change.row) continue
-    if (change.table === 'cron_run_requests') {
-      const request = change.row as unknown as CronRunRequest
-      put<CronRunRequest>(['request', change.id], (data) => keepFinal(data, request))
-      void queryClient.invalidateQueries({ queryKey: ['requests', projectId, request.jobId] })
-    } else if (change.table === 'cron_runs') {
-      const run = change.row as unknown as CronRun
-      put<CronRun>(['run', change.id], (data) => keepFinal(data, { ...data, ...run }))
-      put<RecentRun[]>(['strip', projectId, run.jobId], (data) => applyStrip(data, change, api.STRIP))
-      if (run.requestId) void queryClient.invalidateQueries({ queryKey: ['attempts', run.requestId] })
-    }
-  }
-  if (changes.some((change) => change.table === 'cron_runs')) readRunsAgain(projectId)
-}
-
-// biome-ignore lint/correctness/noUnusedVariables: `??=` reads it
-let runsTimer: ReturnType<typeof setTimeout> | undefined
-/** Lists of runs are filtered and paged by the server: they are read again, at most once a second. */
-function readRunsAgain(projectId: string): void {
-  runsTimer ??= setTimeout(() => {
-    runsTimer = undefined
-    void queryClient.invalidateQueries({ queryKey: ['runs', projectId] })
-  }, 1000)
-}
 
 /** Follow the current project for as long as the page shows it. */
 export function useProjectRealtime(projectId: string, userId: string | undefined): void {
@@ -115,25 +36,23 @@ export function useProjectRealtime(projectId: string, userId: string | undefined
       timer = undefined
       waiting = []
       busy = batch.length > BUSY
-      const now = performance.now()
-      recent = recent.filter((each) => now - each.at < REMEMBER_MS)
-      patch(projectId, batch)
+      take(projectId, batch)
     }
     const onChange = (change: ProjectChange) => {
-      recent.push({ at: performance.now(), change })
+      remember(change)
       waiting.push(change)
       // Many come at once when a mirror is synced; each alone would render 5,000 rows anew.
       timer ??= setTimeout(put, busy ? BUSY_BATCH_MS : BATCH_MS)
     }
     const onState = (state: RealtimeState) => {
       if (live.get().state !== state) live.set({ state, since: Date.now() })
-      if (state === 'live') void queryClient.invalidateQueries()
+      if (state === 'live') readAgain()
     }
     const end = subscribeToProjectRealtime(projectId, onChange, onState)
     return () => {
       end()
       clearTimeout(timer)
-      recent = []
+      forgetChanges()
     }
   }, [projectId, userId])
 }
@@ -150,6 +69,16 @@ export function useInterval(slow = SAFETY_MS): number {
   return useValue(live).state === 'live' ? slow : POLL_MS
 }
 
+/** The same, but more often while the data holds something that has not ended. */
+function useIntervalUntil<T>(ended: (data: T) => boolean) {
+  const interval = useInterval()
+  return ({ state: { data } }: { state: { data: T | undefined } }) =>
+    data !== undefined && !ended(data) ? Math.min(interval, UNENDED_MS) : interval
+}
+
+const allEnded = (rows: { status: string }[]) => rows.every(hasEnded)
+const oneEnded = (row: { status: string } | null) => row === null || hasEnded(row)
+
 export function useJobs() {
   const projectId = useProjectId()
   return useQuery({
@@ -165,7 +94,7 @@ export function useStrip(jobId: string, scrolling: boolean) {
   const projectId = useProjectId()
   return useQuery({
     queryKey: ['strip', projectId, jobId],
-    queryFn: ({ signal }) => stripOf(jobId, signal),
+    queryFn: ({ signal }) => current(() => stripOf(jobId, signal), each(applyStrip(jobId, api.STRIP))),
     staleTime: 5 * SAFETY_MS,
     retry: false,
     enabled: !scrolling,
@@ -177,8 +106,8 @@ export function useRecentRequests() {
   const projectId = useProjectId()
   return useQuery({
     queryKey: ['requests', projectId],
-    queryFn: () => current(() => api.getCronRunRequests(RECENT), LISTS.requests),
-    refetchInterval: useInterval(),
+    queryFn: () => current(() => api.getCronRunRequests(api.RECENT), each(applyRecentRequest(api.RECENT))),
+    refetchInterval: useIntervalUntil(allEnded),
   })
 }
 
@@ -187,8 +116,8 @@ export function useOpenRequests() {
   const projectId = useProjectId()
   return useQuery({
     queryKey: ['open', projectId],
-    queryFn: () => current(api.getOpenRequests, LISTS.open),
-    refetchInterval: useInterval(),
+    queryFn: () => current(api.getOpenRequests, each(applyOpenRequest)),
+    refetchInterval: useIntervalUntil(allEnded),
   })
 }
 
@@ -196,8 +125,8 @@ export function useRunningRuns() {
   const projectId = useProjectId()
   return useQuery({
     queryKey: ['running', projectId],
-    queryFn: () => current(api.getRunningRuns, LISTS.running),
-    refetchInterval: useInterval(),
+    queryFn: () => current(api.getRunningRuns, each(applyRunningRun)),
+    refetchInterval: useIntervalUntil(allEnded),
   })
 }
 
@@ -205,7 +134,7 @@ export function useAgents() {
   const projectId = useProjectId()
   return useQuery({
     queryKey: ['agents', projectId],
-    queryFn: () => current(api.getAgents, LISTS.agents),
+    queryFn: () => current(api.getAgents, each(applyAgent)),
     refetchInterval: useInterval(),
   })
 }
@@ -235,8 +164,9 @@ export function useProject() {
 export function useRunRequest(requestId: string) {
   return useQuery({
     queryKey: ['request', requestId],
-    queryFn: async () => (await api.getRunRequest(requestId)) ?? null,
-    refetchInterval: useInterval(),
+    queryFn: () =>
+      current(async () => (await api.getRunRequest(requestId)) ?? null, each(applyOne<CronRunRequest>('cron_run_requests', requestId))),
+    refetchInterval: useIntervalUntil(oneEnded),
   })
 }
 
@@ -244,7 +174,7 @@ export function useRunRequest(requestId: string) {
 export function useRun(runId: string) {
   return useQuery({
     queryKey: ['run', runId],
-    queryFn: async () => (await api.getRun(runId)) ?? null,
-    refetchInterval: useInterval(),
+    queryFn: () => current(async () => (await api.getRun(runId)) ?? null, each(applyOne<CronRun>('cron_runs', runId))),
+    refetchInterval: useIntervalUntil(oneEnded),
   })
 }

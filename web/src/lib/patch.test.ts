@@ -51,7 +51,7 @@ it('keeps a strip in order, cut, and free of runs that begin again', () => {
     ({ id, jobId: 'backup', status, trigger: 'schedule', startedAt: `2026-03-0${at}T00:00:00Z` }) as CronRun
   let strip: RecentRun[] = []
   for (const each of [run('a', 'ok', 1), run('c', 'running', 3), run('b', 'ok', 2), run('c', 'ok', 3), run('c', 'running', 3)]) {
-    strip = applyStrip(strip, change('cron_runs', each), 2)
+    strip = applyStrip('backup', 2)(strip, change('cron_runs', each))
   }
   expect(strip.map((each) => each.id + each.status)).toEqual(['cok', 'bok'])
 })

@@ -3,7 +3,7 @@
 // (re)subscription: an event is a hint, the tables are the truth.
 
 import type { RealtimePostgresChangesPayload } from '@supabase/supabase-js'
-import { camel, type Row } from './rows'
+import { type Row, toCamel } from './rows'
 import { supabase } from './supabase'
 
 const TABLES = ['cron_mirror', 'cron_run_requests', 'cron_runs', 'cron_agents'] as const
@@ -15,7 +15,7 @@ export interface ProjectChange {
   table: (typeof TABLES)[number]
   event: 'INSERT' | 'UPDATE' | 'DELETE'
   id: string
-  /** The new row in camelCase; none after a deletion. */
+  /** The new row in camelCase, null as undefined; without long values that have not changed. None after a deletion. */
   row?: Row
 }
 
@@ -94,5 +94,10 @@ function toChange(table: ProjectChange['table'], change: RealtimePostgresChanges
   const deleted = change.eventType === 'DELETE'
   const id = (deleted ? change.old : change.new)?.id
   if (typeof id !== 'string') return undefined
-  return { table, event: change.eventType, id, ...(!deleted && { row: camel<Row>(change.new) }) }
+  return { table, event: change.eventType, id, ...(!deleted && { row: changed(change.new) }) }
+}
+
+/** Other than `camel` it says which values have become null. */
+function changed(row: Row): Row {
+  return Object.fromEntries(Object.entries(row).map(([key, value]) => [toCamel(key), value ?? undefined]))
 }

@@ -1,8 +1,9 @@
 // The runs of the last 24 h for the timeline: read for those jobs alone that are seen, a few at a time.
 
-import { type UseQueryResult, useQueries, useQueryClient } from '@tanstack/react-query'
+import { type UseQueryResult, useQueries } from '@tanstack/react-query'
 import { useCallback, useEffect, useMemo, useRef } from 'react'
 import { getRunsOfJobs } from './api'
+import { readAgain } from './cache'
 import { useInterval, useProjectId, useRunningRuns } from './live'
 import type { CronRun } from './rows'
 import { serverNow } from './supabase'
@@ -69,7 +70,6 @@ function put(byJob: Map<string, CronRun[]>, run: CronRun): void {
 
 /** A run that goes on no more has ended somehow: its job is read again. */
 function useEndedRuns(running: CronRun[] | undefined): void {
-  const client = useQueryClient()
   const before = useRef<CronRun[]>([])
   useEffect(() => {
     if (!running) return
@@ -78,6 +78,6 @@ function useEndedRuns(running: CronRun[] | undefined): void {
     before.current = running
     if (ended.length === 0) return
     const holds = (ids: unknown) => Array.isArray(ids) && ended.some((jobId) => ids.includes(jobId))
-    void client.invalidateQueries({ predicate: ({ queryKey }) => queryKey[0] === 'timeline' && holds(queryKey[2]) })
-  }, [running, client])
+    readAgain({ predicate: ({ queryKey }) => queryKey[0] === 'timeline' && holds(queryKey[2]) })
+  }, [running])
 }

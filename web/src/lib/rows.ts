@@ -180,9 +180,13 @@ export type Row = Record<string, unknown>
 export function camel<T>(row: Row): T {
   const result: Row = {}
   for (const [key, value] of Object.entries(row)) {
-    if (value !== null) result[key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())] = value
+    if (value !== null) result[toCamel(key)] = value
   }
   return result as T
+}
+
+export function toCamel(key: string): string {
+  return key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
 }
 
 export const JOB_COLUMNS =

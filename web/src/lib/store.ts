@@ -39,6 +39,15 @@ export const memory = {
       return undefined
     }
   },
+  /** What is kept under names that begin so: the rest of the name, and the text. */
+  entries(prefix: string): [string, string][] {
+    try {
+      const found = Object.entries(localStorage as unknown as Record<string, string>)
+      return found.flatMap(([key, text]) => (key.startsWith(prefix) ? [[key.slice(prefix.length), text]] : []))
+    } catch {
+      return []
+    }
+  },
   write(key: string, value: string | undefined): void {
     try {
       if (value === undefined) localStorage.removeItem(key)

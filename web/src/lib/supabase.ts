@@ -34,11 +34,12 @@ export function configuration(): Configuration {
 /** Create the client and watch its session. A sign-in link of `cronmirror` in the address is used, and removed from it. */
 export async function connect(given: Configuration): Promise<void> {
   const link = takeSignIn(location.hash)
+  const storageKey = `cronmirror.session.${new URL(given.url).host}`
   if (link) history.replaceState(null, '', `${location.pathname}${location.search}#/jobs`)
   used = given
   client = createClient(given.url, given.key, {
     auth: {
-      storageKey: `cronmirror.session.${new URL(given.url).host}`,
+      storageKey,
       // Never takes tokens out of an address by itself: a link could sign somebody in as somebody else.
       detectSessionInUrl: false,
     },
@@ -47,15 +48,42 @@ export async function connect(given: Configuration): Promise<void> {
     global: { fetch: fetchInTime },
     realtime: { heartbeatIntervalMs: 15_000 },
   })
+  // Whose session it is stands here; whether it still counts Supabase says, when it can be reached.
+  const kept = keptPerson(memory.read(storageKey))
+  if (kept) session.set(kept)
   client.auth.onAuthStateChange((event, found) => {
-    if (found) session.set({ kind: 'in', userId: found.user.id, email: found.user.email ?? found.user.id })
-    else session.set({ kind: 'out', ended: event === 'SIGNED_OUT' && !leaving && session.get().kind === 'in' })
+    const before = session.get().kind
+    if (found) setPerson(found.user.id, found.user.email)
+    // An expired one could not be renewed just now: it stays until Supabase says that it has ended.
+    else if (event === 'INITIAL_SESSION' && (before === 'out' || keptPerson(memory.read(storageKey)))) return
+    else session.set({ kind: 'out', ended: before === 'in' && !leaving })
   })
   // Only on a page that this machine serves itself.
   if (link && given.local) await client.auth.setSession(link)
 }
 
+function setPerson(userId: string, email = userId): void {
+  const now = session.get()
+  if (now.kind !== 'in' || now.userId !== userId || now.email !== email) session.set({ kind: 'in', userId, email })
+}
+
+/** The person of a session as supabase-js keeps it. */
+function keptPerson(text: string | undefined): SessionState | undefined {
+  try {
+    const { id, email } = (JSON.parse(text ?? '') as { user: { id?: unknown; email?: unknown } }).user
+    if (typeof id === 'string') return { kind: 'in', userId: id, email: typeof email === 'string' && email ? email : id }
+  } catch {
+    // None, or nothing that one could read: supabase-js takes it away.
+  }
+  return undefined
+}
+
 async function fetchInTime(input: RequestInfo | URL, init: RequestInit = {}): Promise<Response> {
+  // While its session can't be renewed supabase-js asks as nobody, whom the database shows an empty project.
+  const nobody = new Headers(init.headers).get('authorization') === `Bearer ${used?.key}`
+  if (nobody && session.get().kind === 'in' && new URL(String(input)).pathname.startsWith('/rest/')) {
+    throw new TypeError('the session could not be renewed')
+  }
   const timeout = AbortSignal.timeout(TIMEOUT_MS)
   const answer = await fetch(input, { ...init, signal: init.signal ? AbortSignal.any([init.signal, timeout]) : timeout })
   const told = Date.parse(answer.headers.get('date') ?? '')

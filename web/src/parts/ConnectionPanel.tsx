@@ -15,6 +15,7 @@ type Health = 'good' | 'fair' | 'bad'
 
 const CONTROL: Record<ControlState, string> = {
   unset: 'Not configured (optional)',
+  refused: 'Its address is not used: it must begin with https://, or lead to this machine or a private network',
   unknown: 'Looking…',
   reachable: 'Reachable',
   unreachable: 'Not reachable; everything goes through Supabase',
@@ -31,9 +32,10 @@ export function newestSync(jobs: CronMirrorJob[] = [], agents: CronAgent[] = [])
 function useConnection() {
   const now = useNow()
   const jobs = useJobs()
-  const agents = useAgents().data
+  // Not the jobs: a Control API may tell them while Supabase is away.
+  const { data: agents, isError } = useAgents()
   const realtime = useValue(live)
-  const reached = !jobs.isError
+  const reached = !isError
   const synced = useMemo(() => newestSync(jobs.data, agents), [jobs.data, agents])
   const age = synced === undefined ? undefined : Math.max(0, now - synced)
   const stale = age !== undefined && age > STALE_MS

@@ -3,7 +3,10 @@ import type { UseQueryResult } from '@tanstack/react-query'
 import type { ReactNode } from 'react'
 import { ApiError, explain } from '../lib/errors'
 import { shorten, visible } from '../lib/format'
-import { Time } from './Time'
+import { Time, useNow } from './Time'
+
+/** An answer that takes no longer is no news. */
+const CALM_MS = 4000
 
 /** A list while it loads, when it can't be had, and when what is shown is the last that was read. */
 export function QueryState({ query, children, lines = 5 }: { query: UseQueryResult<unknown>; children: ReactNode; lines?: number }) {
@@ -19,9 +22,22 @@ export function QueryState({ query, children, lines = 5 }: { query: UseQueryResu
   }
   return (
     <>
-      {query.isError && <Failure query={query} />}
+      {query.isError ? <Failure query={query} /> : <Old query={query} />}
       {query.data !== undefined && children}
     </>
+  )
+}
+
+/** What an earlier visit left here, while Supabase does not answer. */
+function Old({ query }: { query: UseQueryResult<unknown> }) {
+  useNow()
+  if (query.dataUpdatedAt >= performance.timeOrigin || performance.now() < CALM_MS) return null
+  return (
+    <Alert color="yellow" mb="sm" role="status" title="Last known data">
+      <Text size="sm">
+        Supabase has not answered yet. Read <Time at={new Date(query.dataUpdatedAt).toISOString()} />.
+      </Text>
+    </Alert>
   )
 }
 

@@ -1,0 +1,48 @@
+import { expect, it } from 'vitest'
+import { isThere, presence, presences } from './presence'
+import type { CronAgent } from './rows'
+
+const NOW = Date.parse('2026-03-01T12:00:00Z')
+const ago = (seconds: number) => new Date(NOW - seconds * 1000).toISOString()
+const agent = (more: Partial<CronAgent> = {}) => ({ id: 'a', projectId: 'p', agentId: 'mac', state: 'online', ...more }) as CronAgent
+const beat = (seconds: number) => ({ projectId: 'p', agentId: 'mac', lastSeenAt: ago(seconds) })
+
+it.each([
+  ['online', agent(), 50, true],
+  ['offline', agent(), 60, false],
+  ['draining', agent({ state: 'draining' }), 5, true],
+  ['offline', agent({ state: 'draining' }), 60, false],
+  ['stopped', agent({ state: 'stopped' }), 5, false],
+  ['stopped', agent({ state: 'stopped' }), 600, false],
+] as const)('is %s', (status, who, seconds, there) => {
+  const found = presence(who, beat(seconds), NOW)
+  expect(found.status).toBe(status)
+  expect(isThere(found)).toBe(there)
+})
+
+it('takes one that was never heard of for gone', () => {
+  expect(presence(agent(), undefined, NOW)).toMatchObject({ status: 'offline', lastSeenAt: undefined })
+})
+
+it.each([
+  [{ pausedMode: 'all' }, { mode: 'all', by: 'operator' }],
+  [{ boxPausedMode: 'schedule' }, { mode: 'schedule', by: 'box' }],
+  [
+    { pausedMode: 'schedule', pausedUntil: ago(-60), boxPausedMode: 'all' },
+    { mode: 'schedule', until: ago(-60), by: 'operator' },
+  ],
+  [
+    { pausedMode: 'schedule', pausedUntil: ago(60), boxPausedMode: 'all' },
+    { mode: 'all', by: 'box' },
+  ],
+  [{ pausedMode: 'all', pausedUntil: ago(1), boxPausedMode: 'all', boxPausedUntil: ago(1) }, undefined],
+  [{}, undefined],
+] as const)('with %j is paused as %j', (more, paused) => {
+  expect(presence(agent(more), beat(1), NOW).paused).toEqual(paused && { until: undefined, ...paused })
+})
+
+it('puts each beat to its agent', () => {
+  const found = presences([agent(), agent({ id: 'b', agentId: 'mini' })], [beat(1)], NOW)
+  expect(found.map((each) => each.status)).toEqual(['online', 'offline'])
+  expect(presences()).toEqual([])
+})
