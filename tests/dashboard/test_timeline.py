@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.async_api import expect
@@ -77,3 +78,32 @@ async def test_missed_slots_and_failures_are_marks_of_their_own(open_tab: OpenTa
     await expect(stats).to_have_accessible_name(re.compile(r"\d failed, \d missed"))
     await expect(stats.locator("[data-status=error]").first).to_be_visible()
     await expect(stats.locator("[data-status=missed]").first).to_be_visible()
+
+
+STILL = """\
+insert into cron_runs (id, project_id, job_id, agent_id, trigger, scheduled_for, status, started_at, duration_ms)
+values (gen_random_uuid(), %s, 'tick', 'mac', 'schedule', %s, 'running', %s, null)"""
+
+
+async def test_an_update_leaves_what_the_keyboard_chose_where_it_is(open_tab: OpenTab, project: Project) -> None:
+    project.sql("insert into cron_mirror (project_id, job_id, name) values (%s, 'tick', 'Tick')", project.project_id)
+    now = datetime.now(UTC)
+    for hours in (9, 6):
+        project.sql(STILL.replace("'running'", "'ok'"), project.project_id, *[now - timedelta(hours=hours)] * 2)
+    page = (await open_tab(project.viewer, "#/timeline")).page
+    row = page.get_by_role("listbox", name="Tick")
+    await expect(row.get_by_role("option")).to_have_count(2)
+    await row.focus()
+    await page.keyboard.press("End")
+    chosen = row.get_by_role("option", selected=True)
+    before = str(await chosen.get_attribute("aria-label"))
+
+    # Running ones show at once: one before what is chosen, one behind it.
+    for hours in (7, 1):
+        project.sql(STILL, project.project_id, *[now - timedelta(hours=hours)] * 2)
+
+    await expect(row.get_by_role("option")).to_have_count(4)
+    await expect(row).to_be_focused()
+    await expect(chosen).to_have_attribute("aria-label", before)
+    await page.keyboard.press("ArrowLeft")
+    await expect(chosen).to_have_attribute("data-status", "running")

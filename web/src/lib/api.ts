@@ -243,12 +243,19 @@ export async function getRunLogs(runId: string, after = -1, limit = PAGE): Promi
   return rows(must(await query.order('seq').limit(limit)))
 }
 
-/** Ids of jobs with a failed run since then. */
+/** Ids of jobs with a failed run since then: one may have failed so often that others are on later pages. */
 export async function getFailingJobIds(since: string): Promise<string[]> {
-  const query = supabase().from('cron_runs').select('job_id').eq('project_id', project())
-  const found = must(await query.in('status', ['error', 'timeout', 'lost']).gte('started_at', since).limit(PAGE))
-  return [...new Set(found.map((each) => each.job_id as string))]
+  const found = new Set<string>()
+  for (let page = 0, more = true; more && page < FAILING_PAGES; page++) {
+    const query = supabase().from('cron_runs').select('job_id').eq('project_id', project()).gte('started_at', since)
+    const failed = query.in('status', ['error', 'timeout', 'lost']).order('started_at', { ascending: false }).order('id')
+    const runs = must(await failed.range(page * PAGE, (page + 1) * PAGE - 1))
+    for (const run of runs) found.add(run.job_id as string)
+    more = runs.length === PAGE
+  }
+  return [...found]
 }
+const FAILING_PAGES = 10
 
 /** At most so many pages of runs for a few jobs: beyond, the picture is full anyway. */
 const RUN_PAGES = 4

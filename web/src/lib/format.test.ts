@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { bytes, duration, exactTime, relativeTime, scheduleExpression, scheduleInWords, shorten, visible } from './format'
+import { bytes, duration, exactTime, relativeTime, shorten, visible } from './format'
 
 describe('relativeTime', () => {
   const now = Date.parse('2026-03-01T12:00:00Z')
@@ -25,25 +25,6 @@ describe('duration', () => {
     [183_600_000, '2 d 3 h'],
     [undefined, '—'],
   ])('%s ms is %s', (ms, words) => expect(duration(ms)).toBe(words))
-})
-
-describe('schedules', () => {
-  it.each([
-    [{ scheduleKind: 'cron', scheduleExpr: '0 3 * * *', tz: 'Europe/Berlin' }, 'At 03:00, every day · Europe/Berlin'],
-    [{ scheduleKind: 'cron', scheduleExpr: '*/15 8-17 * * 1-5' }, 'Every 15 minutes, between 08:00 and 17:59, Monday through Friday'],
-    [{ scheduleKind: 'cron', scheduleExpr: '*/2 * * * *' }, 'Every 2 minutes'],
-    [{ scheduleKind: 'cron', scheduleExpr: '30 0 3 * * *' }, 'At 03:00:30, every day'],
-    [{ scheduleKind: 'cron', scheduleExpr: 'not cron at all' }, 'not cron at all'],
-    [{ scheduleKind: 'every', scheduleExpr: '900000' }, 'Every 15 m'],
-    [{ scheduleKind: 'at', scheduleExpr: '2026-12-24T17:00:00Z', tz: 'UTC' }, 'Once, Thu, 24 Dec 2026, 17:00:00 UTC'],
-    [{ scheduleKind: 'startup' }, 'When the agent starts'],
-    [{}, 'Only on request'],
-  ])('%o reads %s', (job, words) => expect(scheduleInWords(job)).toBe(words))
-
-  it('shows the expression of cron alone', () => {
-    expect(scheduleExpression({ scheduleKind: 'cron', scheduleExpr: '0 3 * * *' })).toBe('0 3 * * *')
-    expect(scheduleExpression({ scheduleKind: 'every', scheduleExpr: '900000' })).toBeUndefined()
-  })
 })
 
 it('knows a zone and survives one that is none', () => {

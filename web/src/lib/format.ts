@@ -1,8 +1,6 @@
-// Instants, durations, schedules and foreign text, as people read them.
+// Instants, durations and foreign text, as people read them.
 
-import { toString as cronInWords } from 'cronstrue'
 import { stretches } from '../output/stretches'
-import type { CronMirrorJob } from './rows'
 
 const STEPS: [Intl.RelativeTimeFormatUnit, number][] = [
   ['day', 86_400],
@@ -79,47 +77,6 @@ export function bytes(count: number): string {
   if (count < 1024) return `${count} B`
   const unit = count < 1024 ** 2 ? 'KiB' : 'MiB'
   return `${Number((count / (unit === 'KiB' ? 1024 : 1024 ** 2)).toFixed(1))} ${unit}`
-}
-
-type Scheduled = Pick<CronMirrorJob, 'scheduleKind' | 'scheduleExpr' | 'tz'>
-
-/** "At 03:00, every day · Europe/Berlin", "Every 15 m", "Only on request". */
-export function scheduleInWords(job: Scheduled): string {
-  const expression = job.scheduleExpr ?? ''
-  switch (job.scheduleKind) {
-    case undefined:
-      return 'Only on request'
-    case 'startup':
-      return 'When the agent starts'
-    case 'every':
-      return Number(expression) > 0 ? `Every ${duration(Number(expression))}` : `Every ${expression}`
-    case 'at':
-      return `Once, ${exactTime(expression, job.tz)}`
-    default:
-      return job.tz ? `${cronWords(expression)} · ${job.tz}` : cronWords(expression)
-  }
-}
-
-/** The schedule as it is written, beside its words; undefined where the words say it all. */
-export function scheduleExpression(job: Scheduled): string | undefined {
-  return job.scheduleKind === 'cron' ? job.scheduleExpr : undefined
-}
-
-const inWords = new Map<string, string>()
-
-function cronWords(expression: string): string {
-  let words = inWords.get(expression)
-  if (words === undefined) {
-    try {
-      words = cronInWords(expression, { use24HourTimeFormat: true, verbose: true }).replace(', every hour', '')
-      // "Every 2 minutes" says it; "At 03:00" alone would not.
-      if (words.startsWith('Every ')) words = words.replace(', every day', '')
-    } catch {
-      words = expression
-    }
-    inWords.set(expression, words)
-  }
-  return words
 }
 
 /** Foreign text with its invisible characters made visible: `⟨U+202E⟩`. */

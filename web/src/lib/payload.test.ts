@@ -21,6 +21,11 @@ it('makes a field of each property', () => {
   expect(fields[0]).toMatchObject({ label: 'Width', help: 'In pixels', required: true, minimum: 1 })
 })
 
+it('asks for what is required first, in the order of that list', () => {
+  const ordered = fieldsOf({ properties: { a: {}, b: {}, c: {}, d: {} }, required: ['d', 'b', 'gone'] })
+  expect(ordered?.map((field) => field.name)).toEqual(['d', 'b', 'a', 'c'])
+})
+
 it.each([{ type: 'array' }, {}, { type: 'string', properties: {} }, { properties: [] }])('leaves %o to be written as JSON', (schema) => {
   expect(fieldsOf(schema)).toBeUndefined()
 })

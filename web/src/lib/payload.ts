@@ -24,12 +24,17 @@ const object = (value: unknown): Record<string, unknown> | undefined =>
 const text = (value: unknown) => (typeof value === 'string' && value ? value : undefined)
 const number = (value: unknown) => (typeof value === 'number' ? value : undefined)
 
-/** The fields of an object schema; undefined where the payload has to be written as JSON. */
+/**
+ * The fields of an object schema; undefined where the payload has to be written as JSON. First what is required, as it is
+ * listed there: Postgres keeps the order of a list, not that of an object's keys.
+ */
 export function fieldsOf(schema: JsonSchema): Field[] | undefined {
   const properties = object(schema.properties)
   if (!properties || (schema.type !== undefined && schema.type !== 'object')) return undefined
   const required = Array.isArray(schema.required) ? schema.required : []
-  return Object.entries(properties).map(([name, given]) => {
+  const rank = (name: string) => (required.includes(name) ? required.indexOf(name) : required.length)
+  const ordered = Object.entries(properties).sort(([a], [b]) => rank(a) - rank(b))
+  return ordered.map(([name, given]) => {
     const property = object(given) ?? {}
     const choices = Array.isArray(property.enum) ? property.enum : undefined
     return {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { nearest, picked } from './picker'
+import { kept, nearest, picked } from './picker'
 
 describe('picked', () => {
   it('walks along the marks and stays at their ends', () => {
@@ -30,5 +30,25 @@ describe('nearest', () => {
   it('takes none where none is near', () => {
     expect(nearest(marks, 0.75, 0.05)).toBeNull()
     expect(nearest([], 0.5, 1)).toBeNull()
+  })
+})
+
+describe('kept', () => {
+  const marks = ['a', 'b', 'c'].map((key, index) => ({ key, x: index / 10, width: 0.05 }))
+
+  it('follows the mark wherever it went', () => {
+    expect(kept(marks, { key: 'b', x: 0.9 })).toBe(1)
+    expect(kept([{ key: 'new', x: 0, width: 0.05 }, ...marks], { key: 'b', x: 0.1 })).toBe(2)
+  })
+
+  it('takes what stands in its place when it is gone', () => {
+    expect(kept(marks, { key: 'gone', x: 0.11 })).toBe(1)
+    expect(kept(marks, { key: 'gone', x: 0.9 })).toBe(2)
+    expect(kept(marks, { key: 'gone', x: -5 })).toBe(0)
+  })
+
+  it('chooses nothing of nothing', () => {
+    expect(kept([], { key: 'b', x: 0.1 })).toBeNull()
+    expect(kept(marks, null)).toBeNull()
   })
 })

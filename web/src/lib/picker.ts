@@ -25,6 +25,22 @@ export interface Extent {
   width: number
 }
 
+/** What was chosen: which mark, and where it stood. */
+export interface Choice {
+  key: string
+  x: number
+}
+
+/**
+ * Where the chosen mark is now: rows are drawn anew with every run that begins or ends, and marks join others. One that
+ * is there no more leaves the choice to what stands nearest to its place; null when there is nothing to choose.
+ */
+export function kept(marks: (Extent & { key: string })[], choice: Choice | null): number | null {
+  if (!choice || marks.length === 0) return null
+  const same = marks.findIndex(({ key }) => key === choice.key)
+  return same >= 0 ? same : nearest(marks, choice.x, Number.POSITIVE_INFINITY)
+}
+
 /** The mark at or nearest to `x`, no farther than `reach` from it; all are shares of the row's width. */
 export function nearest(marks: Extent[], x: number, reach: number): number | null {
   let found: number | null = null

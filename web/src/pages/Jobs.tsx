@@ -55,7 +55,7 @@ export default function Jobs() {
 
 function List({ jobs, operator }: { jobs: CronMirrorJob[]; operator: boolean }) {
   const [given, setFilters] = useFilters()
-  const narrow = useMediaQuery('(max-width: 63em)', undefined, { getInitialValueInEffect: false }) ?? false
+  const narrow = useMediaQuery('(max-width: 68em)', undefined, { getInitialValueInEffect: false }) ?? false
   const open = useOpenRequests().data
   const running = useRunningRuns().data
   const active = useMemo(() => activeStates(open, running), [open, running])

@@ -3,7 +3,7 @@
 
 import { type KeyboardEvent, type PointerEvent, useId, useRef, useState } from 'react'
 import { navigate } from '../lib/hash'
-import { type Extent, nearest, picked } from '../lib/picker'
+import { type Choice, type Extent, kept, nearest, picked } from '../lib/picker'
 import classes from './Marks.module.css'
 
 /** How near a pointer must come to a mark, in pixels. */
@@ -80,10 +80,15 @@ function Tip({ mark }: { mark: RowMark }) {
   )
 }
 
-/** Which mark is chosen. Where there is no hover, the first tap shows what a mark is and the second opens it. */
+/** Which mark is chosen; an update of the row leaves the choice where it is. Where there is no hover, the first tap shows what a mark is and the second opens it. */
 function usePicker(marks: RowMark[]) {
-  const [active, setActive] = useState<number | null>(null)
-  const tapped = useRef<number | null>(null)
+  const [choice, setChoice] = useState<Choice | null>(null)
+  const active = kept(marks, choice)
+  const setActive = (index: number | null) => {
+    const mark = index === null ? undefined : marks[index]
+    setChoice(mark ? { key: mark.key, x: mark.x } : null)
+  }
+  const tapped = useRef<string | undefined>(undefined)
   const near = (event: PointerEvent<HTMLElement>) => {
     const { left, width } = event.currentTarget.getBoundingClientRect()
     return nearest(marks, (event.clientX - left) / width, REACH_PX / width)
@@ -109,14 +114,15 @@ function usePicker(marks: RowMark[]) {
     onPointerLeave: (event: PointerEvent<HTMLElement>) => event.pointerType === 'mouse' && setActive(null),
     onPointerUp(event: PointerEvent<HTMLElement>) {
       const index = near(event)
-      if (event.pointerType === 'mouse' || (index !== null && index === tapped.current)) open(index)
-      tapped.current = index
+      const key = index === null ? undefined : marks[index]?.key
+      if (event.pointerType === 'mouse' || (key && key === tapped.current)) open(index)
+      tapped.current = key
       setActive(index)
     },
     onBlur() {
-      tapped.current = null
+      tapped.current = undefined
       setActive(null)
     },
   }
-  return { active: active !== null && active < marks.length ? active : null, events }
+  return { active, events }
 }

@@ -79,7 +79,16 @@ export default function PayloadForm({ job, schema, initial, onRun, onClose }: Pr
             </Text>
           )}
           {asJson || !fields ? (
-            <JsonInput label="Payload" value={json} onChange={setJson} autosize minRows={6} maxRows={20} formatOnBlur data-autofocus />
+            <JsonInput
+              label="Payload"
+              value={json}
+              onChange={setJson}
+              autosize
+              minRows={6}
+              maxRows={20}
+              validationError="This is not JSON."
+              data-autofocus
+            />
           ) : (
             fields.map((field, place) => (
               <Input
@@ -187,7 +196,9 @@ function Input({ field, first, value, problem, onChange }: InputProps) {
         <Textarea {...common} value={asText} onChange={(event) => onChange(event.currentTarget.value)} autosize minRows={3} maxRows={12} />
       )
     case 'json':
-      return <JsonInput {...common} value={asText} onChange={onChange} autosize minRows={3} maxRows={12} formatOnBlur />
+      return (
+        <JsonInput {...common} value={asText} onChange={onChange} autosize minRows={3} maxRows={12} validationError="This is not JSON." />
+      )
     default:
       return <TextInput {...common} value={asText} onChange={(event) => onChange(event.currentTarget.value)} />
   }

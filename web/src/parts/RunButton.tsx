@@ -1,5 +1,5 @@
 import { Button, Tooltip } from '@mantine/core'
-import { lazy, Suspense, useState } from 'react'
+import { lazy, Suspense, useRef, useState } from 'react'
 import { useProject } from '../lib/live'
 import { type CronMirrorJob, mayOperate } from '../lib/rows'
 import { Icon } from './icons'
@@ -45,10 +45,21 @@ export function useRun(job: CronMirrorJob, payload?: unknown) {
       setBusy(false)
     }
   }
-  const ask = () => (job.accepts ? setAsking(true) : void run())
+  const asked = useRef<Element>(null)
+  const ask = () => {
+    if (busy) return
+    asked.current = document.activeElement
+    if (job.accepts) setAsking(true)
+    else void run()
+  }
+  const close = () => {
+    setAsking(false)
+    // Back to where one was; the form is not there to do it when it is gone.
+    requestAnimationFrame(() => asked.current instanceof HTMLElement && asked.current.focus({ preventScroll: true }))
+  }
   const form = asking && job.accepts && (
     <Suspense fallback={null}>
-      <PayloadForm job={job} schema={job.accepts} initial={payload} onRun={run} onClose={() => setAsking(false)} />
+      <PayloadForm job={job} schema={job.accepts} initial={payload} onRun={run} onClose={close} />
     </Suspense>
   )
   return { ask, busy, form }

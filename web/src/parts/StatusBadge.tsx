@@ -24,10 +24,11 @@ const LOOKS: Record<string, Look> = {
 }
 
 /** A word on a ground of its colour (a Mantine colour name), readable in both themes. */
-export function Toned({ color, pulse, ...rest }: { color: string; pulse?: boolean } & ComponentPropsWithRef<'span'>) {
+export function Toned({ color, pulse, className = '', ...rest }: { color: string; pulse?: boolean } & ComponentPropsWithRef<'span'>) {
   return (
     <span
-      className={pulse ? 'status pulse' : 'status'}
+      // A tooltip around it gives a class of its own, be it an empty one.
+      className={`status ${pulse ? 'pulse ' : ''}${className}`.trim()}
       style={{ '--tone': `var(--mantine-color-${color}-6)` } as CSSProperties}
       {...rest}
     />

@@ -1,9 +1,10 @@
 import { memo, type ReactNode } from 'react'
-import { duration, scheduleExpression, scheduleInWords } from '../../lib/format'
+import { duration } from '../../lib/format'
 import { to, useHashPath } from '../../lib/hash'
 import { type JobState, lastEnd } from '../../lib/jobs'
 import { useStrip } from '../../lib/live'
 import type { CronMirrorJob, RecentRun } from '../../lib/rows'
+import { scheduleExpression, scheduleWords, scheduleZone } from '../../lib/schedules'
 import { Data } from '../Data'
 import { Icon } from '../icons'
 import { useRun } from '../RunButton'
@@ -29,7 +30,6 @@ const NONE: RecentRun[] = []
 
 /** One job, of plain elements: many of them come and go while one scrolls. In a narrow window the same cells make a card. */
 export const JobRow = memo(function JobRow({ job, state, operator, index, top, reachable, scrolling, measure }: Props) {
-  const expression = scheduleExpression(job)
   const { data: runs = NONE } = useStrip(job.jobId, scrolling)
   const { status } = lastEnd(state.status, runs)
   return (
@@ -67,12 +67,7 @@ export const JobRow = memo(function JobRow({ job, state, operator, index, top, r
         </div>
       </Cell>
       <Cell name="schedule">
-        <div className="clip">{scheduleInWords(job)}</div>
-        {expression && (
-          <div className="jobs-sub mono">
-            <Data length={60}>{expression}</Data>
-          </div>
-        )}
+        <Schedule job={job} />
       </Cell>
       <Cell name="next">
         <NextRun job={job} />
@@ -86,7 +81,11 @@ export const JobRow = memo(function JobRow({ job, state, operator, index, top, r
         <Time at={job.lastRunAt} zone={job.tz} />
       </Cell>
       <Cell name="duration">
-        {state.since ? <Elapsed since={state.since} /> : job.lastDurationMs !== undefined && duration(job.lastDurationMs)}
+        {state.since ? (
+          <Elapsed since={state.since} />
+        ) : (
+          job.lastDurationMs !== undefined && <span className="jobs-took">{duration(job.lastDurationMs)}</span>
+        )}
       </Cell>
       <Cell name="strip">
         <Strip runs={runs} />
@@ -106,6 +105,34 @@ export const JobRow = memo(function JobRow({ job, state, operator, index, top, r
   )
 })
 
+/** In words, and below as it is written and where its clock stands. */
+function Schedule({ job }: { job: CronMirrorJob }) {
+  const expression = scheduleExpression(job)
+  const zone = scheduleZone(job)
+  return (
+    <>
+      <div className="jobs-words">
+        <Data length={120} title>
+          {scheduleWords(job)}
+        </Data>
+      </div>
+      {expression && (
+        <div className="jobs-sub">
+          <span className="mono">
+            <Data length={60}>{expression}</Data>
+          </span>
+          {zone && (
+            <>
+              {' · '}
+              <Data length={40}>{zone}</Data>
+            </>
+          )}
+        </div>
+      )}
+    </>
+  )
+}
+
 function Actions({ job, state }: { job: CronMirrorJob; state: JobState }) {
   const { ask, busy, form } = useRun(job)
   const { request } = state
@@ -122,7 +149,7 @@ function Actions({ job, state }: { job: CronMirrorJob; state: JobState }) {
           Cancel
         </button>
       )}
-      <button type="button" className="act" disabled={busy} data-run={job.jobId} aria-label={`Run ${job.name}`} onClick={ask}>
+      <button type="button" className="act" aria-disabled={busy} data-run={job.jobId} aria-label={`Run ${job.name}`} onClick={ask}>
         <Icon name="run" size={11} /> Run
       </button>
       {form}

@@ -1,8 +1,8 @@
 // The list of jobs: sorted by TanStack Table, of which TanStack Virtual draws only the rows in sight.
 
 import { type SortingState, useTable } from '@tanstack/react-table'
-import { useVirtualizer } from '@tanstack/react-virtual'
-import { type KeyboardEvent, useCallback, useMemo, useRef, useState } from 'react'
+import { defaultRangeExtractor, type Range, useVirtualizer } from '@tanstack/react-virtual'
+import { type FocusEvent, type KeyboardEvent, useCallback, useMemo, useRef, useState } from 'react'
 import { navigate, to } from '../../lib/hash'
 import { type JobState, stateOf } from '../../lib/jobs'
 import type { CronMirrorJob } from '../../lib/rows'
@@ -10,8 +10,8 @@ import { Icon } from '../icons'
 import { columnsFor, features } from './columns'
 import { JobRow } from './JobRow'
 
-const ROW_PX = 58
-const CARD_PX = 150
+const ROW_PX = 60
+const CARD_PX = 188
 const PAGE = 10
 const RESTING = new Map<string, JobState>()
 
@@ -40,25 +40,39 @@ export function JobTable({ jobs, active, operator, narrow, sorting, onSort }: Pr
   })
   const rows = table.getRowModel().rows
   const scroller = useRef<HTMLDivElement>(null)
+  // By its id: an update may put it elsewhere. It stays drawn wherever that is, so that it keeps the focus.
+  const [at, setAt] = useState<string>()
+  const place = useMemo(() => rows.findIndex((row) => row.id === at), [rows, at])
+  const rangeExtractor = useCallback(
+    (range: Range) => {
+      const seen = defaultRangeExtractor(range)
+      return place < 0 || seen.includes(place) ? seen : [...seen, place].sort((a, b) => a - b)
+    },
+    [place],
+  )
   const virtual = useVirtualizer({
     count: rows.length,
     getScrollElement: () => scroller.current,
     estimateSize: () => (narrow ? CARD_PX : ROW_PX),
     getItemKey: (index) => rows[index]?.id ?? index,
     overscan: 8,
+    rangeExtractor,
   })
-  const [at, setAt] = useState(0)
 
   const focusRow = useCallback(
     (index: number) => {
       const wanted = Math.max(0, Math.min(index, rows.length - 1))
-      setAt(wanted)
+      setAt(rows[wanted]?.id)
       virtual.scrollToIndex(wanted)
       // The row may be drawn only now.
       requestAnimationFrame(() => scroller.current?.querySelector<HTMLElement>(`[data-index="${wanted}"]`)?.focus())
     },
-    [rows.length, virtual],
+    [rows, virtual],
   )
+  const onFocus = (event: FocusEvent<HTMLElement>) => {
+    const row = event.target.closest<HTMLElement>('[data-index]')
+    if (row) setAt(rows[Number(row.dataset.index)]?.id)
+  }
   const onKeyDown = (event: KeyboardEvent<HTMLElement>) => {
     const row = event.target as HTMLElement
     if (row.dataset.index === undefined || event.ctrlKey || event.metaKey || event.altKey) return
@@ -69,8 +83,8 @@ export function JobTable({ jobs, active, operator, narrow, sorting, onSort }: Pr
   }
 
   return (
-    // biome-ignore lint/a11y/noStaticElementInteractions: the rows take the focus, this only hears their keys
-    <div ref={scroller} className="jobs" data-narrow={narrow || undefined} onKeyDown={onKeyDown}>
+    // biome-ignore lint/a11y/noStaticElementInteractions: the rows take the focus, this only hears of it and of their keys
+    <div ref={scroller} className="jobs" data-narrow={narrow || undefined} onKeyDown={onKeyDown} onFocus={onFocus}>
       <div role="table" aria-label="Jobs" aria-rowcount={rows.length + 1}>
         <div role="rowgroup" className="jobs-head">
           <div role="row" aria-rowindex={1} className="jobs-row">
@@ -106,7 +120,7 @@ export function JobTable({ jobs, active, operator, narrow, sorting, onSort }: Pr
                   narrow={narrow}
                   index={item.index}
                   top={item.start}
-                  reachable={item.index === Math.min(at, rows.length - 1)}
+                  reachable={item.index === Math.max(place, 0)}
                   scrolling={virtual.isScrolling}
                   measure={narrow ? virtual.measureElement : undefined}
                 />

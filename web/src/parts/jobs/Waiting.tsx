@@ -9,8 +9,12 @@ import { Time } from '../Time'
 export function Waiting() {
   const open = useOpenRequests().data ?? []
   const jobs = useJobs().data ?? []
-  const who = presences(useAgents().data, useBeats().data)
+  const agents = useAgents().data
+  const beats = useBeats().data
   useSweep(open.some((each) => isOverdue(each)))
+  // Before their signs of life are read, all of them would look absent.
+  if (!agents || !beats) return null
+  const who = presences(agents, beats)
   const queued = open.filter((request) => request.status === 'queued')
   const served = new Map(jobs.map((job) => [job.jobId, job.agentIds]))
   const absent = who.filter((each) => !isThere(each))

@@ -8,9 +8,9 @@ import {
   sortFn_text,
   tableFeatures,
 } from '@tanstack/react-table'
-import { scheduleInWords } from '../../lib/format'
 import { type JobState, stateOf, statusRank } from '../../lib/jobs'
 import type { CronMirrorJob } from '../../lib/rows'
+import { scheduleInWords } from '../../lib/schedules'
 
 export const features = tableFeatures({
   rowSortingFeature,
@@ -27,8 +27,14 @@ export function columnsFor(active: Map<string, JobState>) {
   return helper.columns([
     helper.accessor((job) => job.name.toLowerCase(), { id: 'name', header: 'Job', sortFn: 'text' }),
     helper.accessor((job) => scheduleInWords(job), { id: 'schedule', header: 'Schedule', sortFn: 'text' }),
-    helper.accessor((job) => instant(job.nextRunAt), { id: 'next', header: 'Next run', sortFn: 'basic', sortUndefined: 'last' }),
-    helper.accessor((job) => statusRank(stateOf(job, active)), { id: 'status', header: 'Status', sortFn: 'basic' }),
+    helper.accessor((job) => instant(job.nextRunAt), {
+      id: 'next',
+      header: 'Next run',
+      sortFn: 'basic',
+      sortUndefined: 'last',
+      sortDescFirst: false,
+    }),
+    helper.accessor((job) => statusRank(stateOf(job, active)), { id: 'status', header: 'Status', sortFn: 'basic', sortDescFirst: false }),
     helper.accessor((job) => instant(job.lastRunAt), {
       id: 'last',
       header: 'Last run',
