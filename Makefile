@@ -52,7 +52,7 @@ fmt: $(VENV)/.dev  ## format the code
 	@$(BIN)/ruff format agent tests bench
 	@$(BIN)/ruff check --fix agent tests bench
 
-bench: $(VENV)/.dev  ## measure what docs/benchmarks.md claims
+bench: page $(VENV)/.dev  ## measure what docs/benchmarks.md claims (the dashboard's part needs Chromium)
 	@$(BIN)/python -m bench
 
 chaos: $(VENV)/.dev  ## try to break it: kills, cuts, full disks (ROUNDS=n SEED=s ONLY="name …" JOBS=n)
