@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Literal
 
 import httpx
 import pytest
 from playwright.async_api import expect
 
 from agent.cli.demo.operator import Operator
+from tests.dashboard.axe import violations
 from tests.dashboard.conftest import OpenTab
 from tests.dashboard.hosted import AWAY, hosted, let_the_token_expire, sign_in, stored
 from tests.dashboard.showcase import Showcase
@@ -196,6 +198,7 @@ async def test_what_was_read_last_outlives_a_reload_while_supabase_is_away_but_n
                 await expect(page.get_by_text(text).first).to_be_visible()
 
             await door.shut()
+            await page.add_init_script("{ const now = Date.now; Date.now = () => now() + 600_000 }")
             await page.reload()
 
             await expect(page.get_by_text("Nightly backup").first).to_be_visible()
@@ -203,6 +206,9 @@ async def test_what_was_read_last_outlives_a_reload_while_supabase_is_away_but_n
             await expect(page.get_by_role("button", name="Connection: Offline")).to_be_visible()
             await page.goto(host.home + "#/agents")
             await expect(page.get_by_role("heading", name="Mac mini")).to_be_visible()
+            # Ten minutes later: it is the page that hears nobody.
+            await expect(page.locator("[data-agent='mac-mini']").get_by_text("online", exact=True)).to_be_visible()
+            await expect(page.get_by_text("Live updates are interrupted")).to_have_count(0)
             kept = str(await stored(page, "cronmirror.known."))
             assert "sync-stats" in kept
             assert "of the payload" not in kept
@@ -218,6 +224,35 @@ async def test_what_was_read_last_outlives_a_reload_while_supabase_is_away_but_n
             assert await stored(page, "cronmirror.") == {}
             await page.reload()
             await expect(page.get_by_role("heading", name="Supabase cannot be reached")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_while_supabase_does_not_answer_what_was_read_last_is_said_to_be_old(
+    open_tab: OpenTab, project: Project, tmp_path: Path, scheme: Literal["light", "dark"]
+) -> None:
+    Showcase(project.stack.dsn, project.project_id).fill()
+    tab = await open_tab(scheme=scheme, size=(390, 844))
+    tab.expects(f"{AWAY}|ERR_FAILED")
+    page = tab.page
+    async with Door(project.url) as door:
+        await door.open()
+        with hosted(tmp_path, project, door.url) as host:
+            await page.goto(host.home)
+            await sign_in(page, project.viewer)
+            await expect(page.get_by_text("Nightly backup").first).to_be_visible()
+
+            await door.hang()
+            await page.reload()
+            await expect(page.get_by_text("Supabase has not answered yet.").first).to_be_visible()
+            await expect(page.get_by_text("Nightly backup").first).to_be_visible()
+            assert await violations(page) == []
+
+            await door.shut()
+            await page.goto(host.home + "#/jobs/nightly-backup")
+            await page.reload()
+            await expect(page.get_by_role("heading", name="Nightly backup")).to_be_visible()
+            await expect(page.get_by_text("This could not be read").first).to_be_visible()
+            assert await violations(page) == []
 
 
 async def test_a_token_that_expired_while_supabase_is_away_is_renewed_when_it_is_back(

@@ -1,4 +1,4 @@
-"""A port in front of the gateway that a test shuts, opens, or lets answer as something that is no Supabase."""
+"""A port in front of the gateway that a test shuts, opens, lets hang, or answer as something that is no Supabase."""
 
 from __future__ import annotations
 
@@ -40,6 +40,10 @@ class Door:
     async def mislead(self) -> None:
         """A web server that knows nothing of Supabase and says 200 to everything."""
         await self._listen(_welcome)
+
+    async def hang(self) -> None:
+        """Somebody listens, and never says anything."""
+        await self._listen(_say_nothing)
 
     async def shut(self) -> None:
         """Nobody listens, and whoever was inside is out."""
@@ -93,6 +97,11 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     while data := await reader.read(65536):
         writer.write(data)
         await writer.drain()
+
+
+async def _say_nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    while await reader.read(65536):
+        pass
 
 
 async def _welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

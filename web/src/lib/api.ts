@@ -24,7 +24,7 @@ import {
   type RunStatus,
   type RunTrigger,
 } from './rows'
-import { currentProject, session, supabase } from './supabase'
+import { currentProject, serverNow, session, supabase } from './supabase'
 
 export { subscribeToProjectRealtime } from './realtime'
 export type * from './rows'
@@ -286,7 +286,7 @@ export async function getAgents(): Promise<CronAgent[]> {
 /** When each agent was last heard of. Not published: ask every 15 s. */
 export async function getAgentBeats(): Promise<CronAgentBeat[]> {
   const query = supabase().from('cron_agent_beats').select('project_id,agent_id,last_seen_at').eq('project_id', project())
-  return rows(must(await query))
+  return rows<CronAgentBeat>(must(await query)).map((beat) => ({ ...beat, readAt: serverNow() }))
 }
 
 /** Pause the project, or one agent; `none` resumes. `schedule` stops the timetable and still serves requests. */

@@ -7,8 +7,13 @@ import { session } from './supabase'
 vi.mock('./supabase', async (original) => ({
   ...(await original<object>()),
   configuration: () => ({ url: 'https://abc.supabase.co', key: 'k' }),
+  keptPerson: () => {
+    const now = session.get()
+    return elsewhere.out || now.kind !== 'in' ? undefined : now
+  },
 }))
 
+const elsewhere = vi.hoisted(() => ({ out: false }))
 const KEPT = 'cronmirror.known.abc.supabase.co.'
 const me = { kind: 'in', userId: 'me', email: 'me@x' } as const
 const kept = () => memory.entries(KEPT).map(([key]) => key)
@@ -65,8 +70,10 @@ it('keeps no payload, no output and nothing that a run said', () => {
   for (const name of ['requests', 'open']) read([name, 'p'], [request, { id: 'w', status: 'queued' }])
   read(['running', 'p'], [{ id: 'r', output: 'SECRET', error: 'SECRET' }])
   for (const name of ['run', 'request', 'attempts', 'runs', 'output', 'timeline']) read([name, 'p'], { output: 'SECRET' })
+  read(['runs', 'p', 'job', 'a'], { output: 'SECRET' })
+  read(['runs', 'p', 'failing'], ['a'])
   visit()
-  expect(kept()).toHaveLength(3)
+  expect(kept()).toHaveLength(4)
   expect(text()).not.toContain('SECRET')
   expect(queryClient.getQueryData(['requests', 'p'])).toMatchObject([
     { id: 'q', result: { reason: 'exit_code', exit_code: 3 } },
@@ -130,6 +137,14 @@ it('stays within its bounds: what is too long is left out, the oldest goes first
   read(['jobs', 'c'], [{ id: 'x'.repeat(MOST_EACH) }])
   vi.advanceTimersByTime(5000)
   expect(kept()).toEqual(['["jobs","b"]'])
+})
+
+it('writes nothing any more once the person has signed out in another tab', () => {
+  read(['jobs', 'p'], [{ id: 'a' }])
+  elsewhere.out = true
+  dispatchEvent(new Event('pagehide'))
+  elsewhere.out = false
+  expect(kept()).toEqual([])
 })
 
 it('lives without a storage', () => {

@@ -5,7 +5,7 @@ import type { Query } from '@tanstack/react-query'
 import { queryClient } from './cache'
 import type { CronRun, CronRunRequest } from './rows'
 import { memory } from './store'
-import { configuration, session } from './supabase'
+import { configuration, keptPerson, session } from './supabase'
 
 /** Characters: a browser gives a site about five million, and the session lives there too. */
 export const MOST_EACH = 1_000_000
@@ -18,7 +18,7 @@ type Trim = (data: never) => unknown
 const asItIs: Trim = (data) => data
 const requests: Trim = (data: CronRunRequest[]) => data.map(withoutContents)
 
-/** First parts of the keys that are kept, and what of it. */
+/** By the first part of a query's key. */
 const KEPT: Record<string, Trim> = {
   projects: asItIs,
   jobs: asItIs,
@@ -26,12 +26,18 @@ const KEPT: Record<string, Trim> = {
   beats: asItIs,
   requests,
   open: requests,
+  failing: asItIs,
   running: (data: CronRun[]) => data.map(({ output, error, ...run }) => run),
 }
 
 function withoutContents({ payload, lastError, result, ...request }: CronRunRequest): CronRunRequest {
   const { ok, reason, exit_code, duration_ms, run_id, agent_id, attempt } = result ?? {}
   return { ...request, ...(result && { result: { ok, reason, exit_code, duration_ms, run_id, agent_id, attempt } }) }
+}
+
+/** How much of this query is kept; undefined: none of it. */
+function trimOf({ queryKey: [name, , more] }: Query): Trim | undefined {
+  return KEPT[String(name === 'runs' && more === 'failing' ? more : name)]
 }
 
 const prefix = () => `cronmirror.known.${new URL(configuration().url).host}.`
@@ -54,7 +60,7 @@ export function keepKnown(): () => void {
     makeRoom()
   }
   const unwatch = queryClient.getQueryCache().subscribe(({ type, query }) => {
-    if (type !== 'updated' || query.state.status !== 'success' || !KEPT[String(query.queryKey[0])]) return
+    if (type !== 'updated' || query.state.status !== 'success' || !trimOf(query)) return
     fresh.add(query)
     timer ??= setTimeout(write, WRITE_MS)
   })
@@ -79,8 +85,10 @@ export function keepKnown(): () => void {
 
 function keep(query: Query, who: string): void {
   const { data, dataUpdatedAt: at } = query.state
-  const trim = KEPT[String(query.queryKey[0])]
+  const trim = trimOf(query)
   if (!trim || data === undefined) return
+  // Signed out in another tab, of which this one has not heard yet.
+  if (who !== '' && keptPerson()?.userId !== who) return
   const text = `${at} ${who}\n${JSON.stringify(trim(data as never))}`
   memory.write(prefix() + JSON.stringify(query.queryKey), text.length <= MOST_EACH ? text : undefined)
 }

@@ -20,6 +20,12 @@ it.each([
   expect(isThere(found)).toBe(there)
 })
 
+it('judges by when it was read: while Supabase is away nobody falls silent', () => {
+  const read = (seconds: number) => ({ ...beat(600), readAt: NOW - seconds * 1000 })
+  expect(presence(agent(), read(590), NOW).status).toBe('online')
+  expect(presence(agent(), read(500), NOW).status).toBe('offline')
+})
+
 it('takes one that was never heard of for gone', () => {
   expect(presence(agent(), undefined, NOW)).toMatchObject({ status: 'offline', lastSeenAt: undefined })
 })

@@ -16,7 +16,9 @@ export interface Presence {
 }
 
 export function presence(agent: CronAgent, beat: CronAgentBeat | undefined, now = serverNow()): Presence {
-  const silent = !beat || now - new Date(beat.lastSeenAt).getTime() > OFFLINE_MS + READING_MS
+  // While nothing can be read it is this page that hears nobody: what was so at the last reading stays.
+  const heardUntil = Math.min(now, beat?.readAt ?? now)
+  const silent = !beat || heardUntil - new Date(beat.lastSeenAt).getTime() > OFFLINE_MS + READING_MS
   const status = agent.state === 'stopped' ? 'stopped' : silent ? 'offline' : agent.state
   return { agent, lastSeenAt: beat?.lastSeenAt, status, paused: pauseOf(agent, now) }
 }

@@ -29,7 +29,9 @@ class Channel {
 }
 
 const channels = vi.hoisted(() => [] as Channel[])
+const locked = vi.hoisted(() => vi.fn(async () => false))
 vi.mock('./supabase', () => ({
+  isLocked: locked,
   supabase: () => ({
     realtime: { setAuth: async () => {} },
     channel: () => {
@@ -150,6 +152,19 @@ it('hurries when the network or the person comes back, but leaves alone what is 
   document.dispatchEvent(new Event('visibilitychange'))
   await pass(0)
   expect(channels).toHaveLength(3)
+})
+
+it('joins nothing as nobody while somebody is signed in: it would be live and deaf', async () => {
+  newest().live()
+  locked.mockResolvedValue(true)
+  newest().status('CLOSED')
+  await pass(1000)
+  expect(channels).toHaveLength(1)
+  expect(states.at(-1)).toBe('polling')
+  locked.mockResolvedValue(false)
+  await pass(2000)
+  newest().live()
+  expect(states.at(-1)).toBe('live')
 })
 
 it('is silent after its end', async () => {

@@ -4,7 +4,7 @@
 
 import type { RealtimePostgresChangesPayload } from '@supabase/supabase-js'
 import { type Row, toCamel } from './rows'
-import { supabase } from './supabase'
+import { isLocked, supabase } from './supabase'
 
 const TABLES = ['cron_mirror', 'cron_run_requests', 'cron_runs', 'cron_agents'] as const
 /** Until "Subscribed to PostgreSQL" comes; cold servers take seconds. */
@@ -33,21 +33,28 @@ export function subscribeToProjectRealtime(
   let timer: ReturnType<typeof setTimeout> | undefined
   let close = () => {}
 
+  const again = () => {
+    onState('polling')
+    const longest = Math.min(1000 * 2 ** failures++, LONGEST_PAUSE_MS)
+    timer = setTimeout(() => void begin(), longest * (0.5 + Math.random() / 2))
+  }
+
   async function begin(): Promise<void> {
     const mine = ++life
     await supabase()
       .realtime.setAuth()
       .catch(() => {})
+    // A channel that nobody is signed in to joins, and is told nothing.
+    const deaf = await isLocked()
     if (mine !== life) return
+    if (deaf) return again()
     const channel = supabase().channel(`cronmirror:${projectId}:${mine}:${Math.random().toString(36).slice(2)}`)
     const lost = () => {
       if (mine !== life) return
       life++
       clearTimeout(timer)
       void supabase().removeChannel(channel)
-      onState('polling')
-      const longest = Math.min(1000 * 2 ** failures++, LONGEST_PAUSE_MS)
-      timer = setTimeout(() => void begin(), longest * (0.5 + Math.random() / 2))
+      again()
     }
     for (const table of TABLES) {
       const wanted = { event: '*', schema: 'public', table, filter: `project_id=eq.${projectId}` } as const

@@ -155,6 +155,8 @@ export interface CronAgentBeat {
   projectId: string
   agentId: string
   lastSeenAt: string
+  /** When this was read, by the server's clock (ms). */
+  readAt?: number
 }
 
 export type PauseMode = 'all' | 'schedule'

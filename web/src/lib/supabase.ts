@@ -17,6 +17,8 @@ export const session = store<SessionState>({ kind: 'loading' })
 /** The project that every list follows; undefined until the projects are known. */
 export const currentProject = store<string | undefined>(undefined)
 
+const SESSION = 'cronmirror.session'
+
 let client: SupabaseClient | undefined
 let used: Configuration | undefined
 let leaving = false
@@ -34,12 +36,11 @@ export function configuration(): Configuration {
 /** Create the client and watch its session. A sign-in link of `cronmirror` in the address is used, and removed from it. */
 export async function connect(given: Configuration): Promise<void> {
   const link = takeSignIn(location.hash)
-  const storageKey = `cronmirror.session.${new URL(given.url).host}`
   if (link) history.replaceState(null, '', `${location.pathname}${location.search}#/jobs`)
   used = given
   client = createClient(given.url, given.key, {
     auth: {
-      storageKey,
+      storageKey: storageKey(),
       // Never takes tokens out of an address by itself: a link could sign somebody in as somebody else.
       detectSessionInUrl: false,
     },
@@ -49,13 +50,13 @@ export async function connect(given: Configuration): Promise<void> {
     realtime: { heartbeatIntervalMs: 15_000 },
   })
   // Whose session it is stands here; whether it still counts Supabase says, when it can be reached.
-  const kept = keptPerson(memory.read(storageKey))
+  const kept = keptPerson()
   if (kept) session.set(kept)
   client.auth.onAuthStateChange((event, found) => {
     const before = session.get().kind
     if (found) setPerson(found.user.id, found.user.email)
     // An expired one could not be renewed just now: it stays until Supabase says that it has ended.
-    else if (event === 'INITIAL_SESSION' && (before === 'out' || keptPerson(memory.read(storageKey)))) return
+    else if (event === 'INITIAL_SESSION' && (before === 'out' || keptPerson())) return
     else session.set({ kind: 'out', ended: before === 'in' && !leaving })
   })
   // Only on a page that this machine serves itself.
@@ -67,10 +68,12 @@ function setPerson(userId: string, email = userId): void {
   if (now.kind !== 'in' || now.userId !== userId || now.email !== email) session.set({ kind: 'in', userId, email })
 }
 
-/** The person of a session as supabase-js keeps it. */
-function keptPerson(text: string | undefined): SessionState | undefined {
+const storageKey = () => `${SESSION}.${new URL(configuration().url).host}`
+
+/** The person of the session as supabase-js keeps it for all tabs. */
+export function keptPerson(): Extract<SessionState, { kind: 'in' }> | undefined {
   try {
-    const { id, email } = (JSON.parse(text ?? '') as { user: { id?: unknown; email?: unknown } }).user
+    const { id, email } = (JSON.parse(memory.read(storageKey()) ?? '') as { user: { id?: unknown; email?: unknown } }).user
     if (typeof id === 'string') return { kind: 'in', userId: id, email: typeof email === 'string' && email ? email : id }
   } catch {
     // None, or nothing that one could read: supabase-js takes it away.
@@ -89,6 +92,11 @@ async function fetchInTime(input: RequestInfo | URL, init: RequestInit = {}): Pr
   const told = Date.parse(answer.headers.get('date') ?? '')
   if (told) skewMs = told - Date.now()
   return answer
+}
+
+/** Somebody is signed in whose session can't be renewed just now: whatever is asked would be asked as nobody. */
+export async function isLocked(): Promise<boolean> {
+  return session.get().kind === 'in' && !(await supabase().auth.getSession()).data.session
 }
 
 let skewMs = 0

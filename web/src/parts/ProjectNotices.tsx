@@ -1,6 +1,6 @@
 import { Alert, Group } from '@mantine/core'
 import { exactTime } from '../lib/format'
-import { live, useProject } from '../lib/live'
+import { live, useAgents, useProject } from '../lib/live'
 import { type CronProject, mayOperate } from '../lib/rows'
 import { useValue } from '../lib/store'
 import { serverNow } from '../lib/supabase'
@@ -19,6 +19,8 @@ export function ProjectNotices() {
   const project = useProject()
   useNow()
   const { state, since } = useValue(live)
+  // While nothing can be read at all the lists say so.
+  const reached = !useAgents().isError
   return (
     <>
       {project && isPaused(project) && (
@@ -32,7 +34,7 @@ export function ProjectNotices() {
           </Group>
         </Alert>
       )}
-      {state === 'polling' && Date.now() - since > CALM_MS && (
+      {reached && state === 'polling' && Date.now() - since > CALM_MS && (
         <Alert color="yellow" mb="md" role="status">
           Live updates are interrupted; this page reads every 10 s until they are back.
         </Alert>
