@@ -107,8 +107,9 @@ async def shown(page: Page) -> dict[str, dict[str, float]]:
 def delays_ms(
     rows: Iterable[dict[str, Any]], seen: dict[str, dict[str, float]], status: str, written: str
 ) -> list[float]:
-    """How long after `row[written]` (seconds since 1970) each of these requests was shown with this status."""
-    return [seen[str(row["id"])][status] - row[written] * 1000 for row in rows]
+    """How long after `row[written]` (seconds since 1970) each request was shown with this status, or past it."""
+    each = [(seen[str(row["id"])], row[written] * 1000) for row in rows]
+    return [statuses.get(status, max(statuses.values())) - at for statuses, at in each]
 
 
 @dataclass(frozen=True, kw_only=True)
