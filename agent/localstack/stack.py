@@ -21,7 +21,7 @@ from agent.control.page import BUILT, Page
 from agent.control.settings import Settings
 from agent.errors import StackError
 from agent.localstack.accounts import BCRYPT_LIMIT, BCRYPT_ROUNDS, Accounts
-from agent.localstack.auth import Auth
+from agent.localstack.auth import Auth, Policy
 from agent.localstack.binaries import Binaries
 from agent.localstack.bootstrap import bootstrap
 from agent.localstack.catalog import SchemaCache
@@ -29,6 +29,7 @@ from agent.localstack.external import ExternalDatabase
 from agent.localstack.gateway import Gateway
 from agent.localstack.invitations import Invitations
 from agent.localstack.keys import Keys
+from agent.localstack.limits import DEFAULT, Limits
 from agent.localstack.pool import Pool
 from agent.localstack.postgres import Cluster, read_password
 from agent.localstack.realtime import Realtime
@@ -52,6 +53,10 @@ class Options:
     fsync: bool = True
     """False: the folder need not survive the machine (tests)."""
     bcrypt_rounds: int = BCRYPT_ROUNDS
+    sign_up: bool = False
+    """Whether anybody may make an account; it is confirmed at once, for no mail is sent."""
+    limits: Limits = DEFAULT
+    """How often somebody may fail to sign in."""
     pool_size: int = 12
     """Connections of `/rest/v1`; `/auth/v1` has four of its own."""
     binaries: Binaries | None = None
@@ -176,7 +181,8 @@ class LocalStack:
         realtime = Realtime(dsn=self.dsn, keys=keys)
         await self._begin(realtime.start, realtime.stop)
         self._accounts = Accounts(auth_pool, rounds=options.bcrypt_rounds)
-        auth = Auth(self._accounts, keys, ttl_s=options.token_ttl_s, issuer=lambda: f"{self.url}/auth/v1")
+        policy = Policy(ttl_s=options.token_ttl_s, issuer=lambda: f"{self.url}/auth/v1", sign_up=options.sign_up)
+        auth = Auth(self._accounts, keys, policy=policy, limits=options.limits)
         rest = Rest(rest_pool, cache, keys, leeway_s=options.leeway_s)
         self._invitations = Invitations(auth, self._dashboard)
         return [*realtime.routes(), *auth.routes(), *rest.routes(), self._invitations.route()]
