@@ -24,7 +24,6 @@ from agent.localstack.accounts import BCRYPT_LIMIT, BCRYPT_ROUNDS, Accounts
 from agent.localstack.auth import Auth, Policy
 from agent.localstack.binaries import Binaries
 from agent.localstack.bootstrap import bootstrap
-from agent.localstack.catalog import SchemaCache
 from agent.localstack.external import ExternalDatabase
 from agent.localstack.gateway import Gateway
 from agent.localstack.invitations import Invitations
@@ -33,7 +32,7 @@ from agent.localstack.limits import DEFAULT, Limits
 from agent.localstack.pool import Pool
 from agent.localstack.postgres import Cluster, read_password
 from agent.localstack.realtime import Realtime
-from agent.localstack.rest import Rest
+from agent.localstack.rest import Rest, SchemaCache
 
 log = structlog.get_logger()
 
