@@ -128,6 +128,7 @@ class Gateway:
             log_level="warning",  # at INFO uvicorn logs websocket addresses, and an API key is in them
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # any page in a browser on this machine can write X-Forwarded-For
             lifespan="off",
             ws="websockets-sansio",
             ws_ping_interval=None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agent.localstack.accounts import Accounts, Granted, Reused, Row
+from agent.localstack.accounts import HASHES_AT_ONCE, Accounts, Granted, Reused, Row
 from agent.localstack.auth.caller import device_of
 from agent.localstack.auth.faults import MIN_PASSWORD, AuthFault, invalid, not_served, weak_password
 from agent.localstack.auth.params import EMAIL, Params, email, fits_a_token, members, params, strong, text
@@ -39,6 +40,8 @@ class Grants:
         self._keys = keys
         self._attempts = attempts
         self._policy = policy
+        # In turn: many who sign in at once with the right password must not look like many failures.
+        self._comparing = asyncio.Semaphore(HASHES_AT_ONCE)
 
     async def token(self, request: Request) -> Response:
         """POST /token."""
@@ -86,11 +89,12 @@ class Grants:
             raise AuthFault(422, "phone_provider_disabled", "Phone logins are disabled")
         if not address:
             raise invalid("missing email or phone")
-        succeeded = await self._attempts.sign_in(_address(request), address.lower())
-        user = await self._accounts.verify(address, password) if EMAIL.fullmatch(address) else None
-        if user is None:
-            raise AuthFault(400, "invalid_credentials", "Invalid login credentials")
-        succeeded()
+        async with self._comparing:
+            succeeded = await self._attempts.sign_in(_address(request), address.lower())
+            user = await self._accounts.verify(address, password) if EMAIL.fullmatch(address) else None
+            if user is None:
+                raise AuthFault(400, "invalid_credentials", "Invalid login credentials")
+            succeeded()
         if _banned(user):
             raise AuthFault(400, "user_banned", "User is banned")
         if user["email_confirmed_at"] is None:
