@@ -29,6 +29,7 @@ from agent.localstack.gateway import Gateway
 from agent.localstack.invitations import Invitations
 from agent.localstack.keys import Keys
 from agent.localstack.limits import DEFAULT, Limits
+from agent.localstack.listen import Listen
 from agent.localstack.pool import Pool
 from agent.localstack.postgres import Cluster, read_password
 from agent.localstack.realtime import Realtime
@@ -66,6 +67,8 @@ class Options:
     """The project that the dashboard opens with."""
     page: Path = BUILT
     """The folder of the built dashboard."""
+    listen: Listen | None = None
+    """Where; loopback unless said."""
     names: frozenset[str] = frozenset()
     """Host names (lower case, no port) under which the gateway may be asked, besides loopback's own."""
 
@@ -86,7 +89,8 @@ class LocalStack:
         self._options = options or Options()
         self._progress: Progress = progress or (lambda _: None)
         self._dashboard = Dashboard(Page(self._options.page), self._page_settings)
-        self._gateway = Gateway(port=port, next_free=next_free, dashboard=self._dashboard, names=self._options.names)
+        names, listen = self._options.names, self._options.listen
+        self._gateway = Gateway(port=port, next_free=next_free, dashboard=self._dashboard, names=names, listen=listen)
         self._keys: Keys | None = None
         self._accounts: Accounts | None = None
         self._invitations: Invitations | None = None
