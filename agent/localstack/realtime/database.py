@@ -5,6 +5,7 @@ What clients sent travels as parameters only; see functions.sql.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,7 +24,10 @@ from agent.localstack.realtime.pgoutput import Change
 from agent.model.value import Json
 
 PUBLICATION = "supabase_realtime"
+MESSAGES_PUBLICATION = "supabase_realtime_messages_publication"
 CONNECT_S = 10
+POLICY_S = 10
+"""A connection of the client waits for its policies: for so long."""
 RECONNECT_S = 2.0
 """psycopg_pool gives an attempt up after this long, and tries again when the next connection is wanted."""
 _LOG = structlog.get_logger()
@@ -35,6 +39,12 @@ set application_name = 'cronmirror realtime'
 """
 _CHECK = "select realtime_local.check_binding(%s, %s, %s, %s::jsonb, %s::text[])"
 _MAY_TELL = "select realtime_local.may_tell(%s, %s)"
+_MESSAGES = """
+select id, event, payload::text, binary_payload from realtime.messages
+where topic = %s and private and extension = 'broadcast' and inserted_at >= to_timestamp(%s / 1000.0) at time zone 'UTC'
+order by inserted_at desc limit %s
+"""
+_PRUNE = "delete from realtime.messages where inserted_at < now() - interval '72 hours'"
 _FAN_OUT = "select * from realtime_local.fan_out(%s::jsonb, %s::jsonb)"
 
 
@@ -69,12 +79,14 @@ class Database:
 
     async def open(self) -> None:
         """Connect and install the functions. StackError when Postgres cannot be used for a change feed."""
-        functions = resources.files(__package__).joinpath("functions.sql").read_text("utf-8")
+        ours = resources.files(__package__)
+        scripts = [ours.joinpath(name).read_text("utf-8") for name in ("functions.sql", "messages.sql")]
         try:
             async with await psycopg.AsyncConnection.connect(self._dsn, connect_timeout=CONNECT_S) as connection:
                 await _require_logical_wal(connection)
                 await connection.execute("select pg_advisory_xact_lock(hashtext('realtime_local'))")
-                await connection.execute(functions.encode())
+                for script in scripts:
+                    await connection.execute(script.encode())
         except psycopg.Error as err:
             raise StackError(
                 f"the Realtime server cannot use Postgres: {str(err).strip()}",
@@ -108,6 +120,29 @@ class Database:
                         "Unable to subscribe to changes with given parameters. Please check Realtime is enabled "
                         f"for the given connect parameters: [{binding}]"
                     )
+
+    async def ask_and_undo(self, query: str, parameters: Sequence[object]) -> tuple[Any, ...]:
+        """The one row of a query whose traces are rolled back. psycopg.Error, TimeoutError."""
+        async with (
+            asyncio.timeout(POLICY_S),
+            self._checks.connection() as connection,
+            connection.transaction(force_rollback=True),
+        ):
+            found: tuple[Any, ...] | None = await (await connection.execute(query.encode(), parameters)).fetchone()
+        if found is None:
+            raise psycopg.DataError("a question to Postgres had no answer")
+        return found
+
+    async def messages(self, topic: str, since_ms: int, limit: int) -> list[tuple[Any, ...]]:
+        """(id, event, payload, binary_payload) of the newest broadcasts of a private topic, the oldest first."""
+        async with self._checks.connection() as connection:
+            cursor = await connection.execute(_MESSAGES, (topic, since_ms, limit))
+            return (await cursor.fetchall())[::-1]
+
+    async def prune(self) -> None:
+        """Forget broadcasts that are older than what can be asked for again."""
+        async with self._checks.connection() as connection:
+            await connection.execute(_PRUNE)
 
     async def fan_out(
         self, changes: Sequence[Change], concerned: Sequence[Sequence[int]], audiences: Sequence[Json]

@@ -17,6 +17,7 @@ from agent.localstack.realtime.database import Database, Payload
 from agent.localstack.realtime.frames import ordered
 from agent.localstack.realtime.hub import Hub, Listener
 from agent.localstack.realtime.pgoutput import Change, Relation
+from agent.localstack.realtime.replay import is_messages, written
 from agent.model.value import Json
 
 BATCH = 64
@@ -67,10 +68,21 @@ class FanOut:
         """Returns when every frame is queued (not yet sent)."""
         for (relation, action), group in groupby(changes, key=lambda change: (change.relation, change.action)):
             batch = list(group)
+            if is_messages(relation):
+                self._announce(batch)
+                continue
             for start in range(0, len(batch), BATCH):
                 audiences = _Audiences.of(self._hub.listeners(relation.schema, relation.table, action))
                 if audiences.members:
                     await self._deliver_batch(batch[start : start + BATCH], audiences)
+
+    def _announce(self, rows: Sequence[Change]) -> None:
+        """Broadcasts written from SQL. Who may hear them was decided when they joined."""
+        for row in rows:
+            message = written(row.new)
+            if message is not None:
+                announcement, private = message
+                self._hub.announce(announcement, private=private)
 
     async def _deliver_batch(self, batch: Sequence[Change], audiences: _Audiences) -> None:
         concerned = [await self._concerned(change, audiences) for change in batch]

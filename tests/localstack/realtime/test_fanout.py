@@ -11,7 +11,7 @@ import pytest
 from agent.localstack.realtime.bindings import Binding, parse_binding
 from agent.localstack.realtime.database import Database, Payload
 from agent.localstack.realtime.fanout import FanOut
-from agent.localstack.realtime.frames import UserBroadcast
+from agent.localstack.realtime.frames import Announcement
 from agent.localstack.realtime.hub import Hub
 from agent.localstack.realtime.identity import Identity
 from agent.localstack.realtime.pgoutput import Change, Column, Relation
@@ -35,7 +35,7 @@ REQUESTS = relation()
 class Ear:
     """A channel that notes what it is told."""
 
-    topic = "realtime:x"
+    address = ("realtime:x", False)
     identity = Identity(token="", role="authenticated", claims={}, expires_at=None)
 
     def __init__(self, *filters: str) -> None:
@@ -46,7 +46,7 @@ class Ear:
     def send_change(self, data: str, ids: list[int]) -> None:
         self.told.append(ids)
 
-    def send_broadcast(self, broadcast: dict[str, Any] | UserBroadcast) -> None:
+    def hear(self, announcement: Announcement) -> None:
         raise AssertionError("nobody broadcasts here")
 
 
