@@ -12,9 +12,9 @@ from typing import IO
 from agent.errors import StackError
 from agent.localstack.footing import Footing, give
 from agent.localstack.orphans import WATCHER, end_process, is_ready
+from agent.localstack.rotation import rotate
 
 START_S = 60.0
-LOG_LIMIT = 1_000_000
 CLEAN_ENVIRONMENT = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C", "TZ": "UTC", "HOME": "/"}
 SMALL = {
     "shared_buffers": "32MB",
@@ -164,8 +164,7 @@ class Server:
         return {**settings, **sockets, **lean}
 
     def _open_log(self) -> IO[bytes]:
-        if self._log_path.exists() and self._log_path.stat().st_size > LOG_LIMIT:
-            self._log_path.rename(self._log_path.with_suffix(".log.1"))
+        rotate(self._log_path)
         return self._log_path.open("ab")
 
     async def _until_ready(self, process: asyncio.subprocess.Process) -> None:

@@ -39,6 +39,7 @@ log = structlog.get_logger()
 
 Progress = Callable[[str], None]
 Closer = Callable[[], Awaitable[None]]
+Prepare = Callable[[str], Awaitable[object]]
 AUTH_CONNECTIONS = 4
 
 
@@ -84,10 +85,13 @@ class LocalStack:
         next_free: bool = False,
         options: Options | None = None,
         progress: Progress | None = None,
+        prepare: Prepare | None = None,
     ) -> None:
+        """`prepare` is given the superuser's address before anything is served: migrations are applied there."""
         self._dir = state_dir
         self._options = options or Options()
         self._progress: Progress = progress or (lambda _: None)
+        self._prepare = prepare
         self._dashboard = Dashboard(Page(self._options.page), self._page_settings)
         names, listen = self._options.names, self._options.listen
         self._gateway = Gateway(port=port, next_free=next_free, dashboard=self._dashboard, names=names, listen=listen)
@@ -126,9 +130,13 @@ class LocalStack:
             await self._begin(self.database.start, self.database.stop)
             self._progress("Preparing the database")
             await bootstrap(self.dsn, self.database.password)
+            if self._prepare:
+                await self._prepare(self.dsn)
             self._progress("Starting the gateway")
             await self._gateway.start(await self._open_services(self._keys))
             self._closers.append(self._gateway.stop)
+            if isinstance(self.database, Cluster):
+                self.database.hold.tell(url=self.url)
         except psycopg.Error as err:
             await self.stop()
             raise StackError(f"the local stack could not use its database: {err}") from err
