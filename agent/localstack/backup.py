@@ -19,6 +19,7 @@ from typing import IO, Any, Self
 
 from agent.errors import StackError
 from agent.localstack.binaries import Binaries, locate
+from agent.localstack.configured import Setting, read_settings
 from agent.localstack.home import Home
 from agent.localstack.programs import Programs
 
@@ -40,6 +41,8 @@ class About:
     """Major version that it was dumped from."""
     project: str
     port: int | None
+    settings: list[Setting]
+    """Of the database."""
 
     @classmethod
     def parse(cls, found: Mapping[str, Any]) -> Self:
@@ -52,6 +55,7 @@ class About:
             postgres=int(found["postgres"]),
             project=str(found["project"]),
             port=None if port is None else int(port),
+            settings=[(role, str(name), str(value)) for role, name, value in found["settings"]],
         )
 
 
@@ -67,7 +71,7 @@ async def write_backup(home: Home, dsn: str, target: Path, *, replace: bool = Fa
     try:
         with _new(draft) as file:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-                await _fill(archive, home, Programs(binaries, dsn), binaries)
+                await _fill(archive, home, dsn, binaries)
             file.flush()
             os.fsync(file.fileno())
         await asyncio.to_thread(check, draft)
@@ -79,8 +83,8 @@ async def write_backup(home: Home, dsn: str, target: Path, *, replace: bool = Fa
     return (await asyncio.to_thread(target.stat)).st_size
 
 
-async def _fill(archive: zipfile.ZipFile, home: Home, programs: Programs, binaries: Binaries) -> None:
-    settings = home.settings
+async def _fill(archive: zipfile.ZipFile, home: Home, dsn: str, binaries: Binaries) -> None:
+    programs, settings = Programs(binaries, dsn), home.settings
     about = About(
         format=FORMAT,
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -88,6 +92,7 @@ async def _fill(archive: zipfile.ZipFile, home: Home, programs: Programs, binari
         postgres=binaries.major,
         project=settings.project,
         port=settings.port,
+        settings=await read_settings(dsn),
     )
     archive.writestr(ABOUT, json.dumps(asdict(about), indent=2))
     archive.writestr(KEYS, home.keys_file.read_bytes())

@@ -21,6 +21,7 @@ from agent.errors import StackError
 from agent.localstack.binaries import Binaries, locate
 from agent.localstack.footing import REFUGE, Footing, Kind, find_footing, give, place_in_refuge
 from agent.localstack.hold import Hold
+from agent.localstack.majors import finish_upgrade, major_of, older_programs, upgrade
 from agent.localstack.orphans import end_orphan
 from agent.localstack.server import Server
 
@@ -49,10 +50,12 @@ class Cluster:
         refuge: Path = REFUGE,
         only: Sequence[Kind] | None = None,
         doing: str = "running",
+        older: Path | None = None,
     ) -> None:
         """`binaries`: instead of those `locate()` finds; `refuge`, `only`: see `footing` (root alone).
 
-        `doing`: what others are told who want the folder meanwhile.
+        `doing`: what others are told who want the folder meanwhile. `older`: where the programs are of the version that
+        made the data, when it was an older one (`majors`).
         """
         # Postgres is started with `/` as its working directory, and an orphan is known by the spelling of its path.
         self._folder = folder.resolve()
@@ -67,6 +70,7 @@ class Cluster:
         self._server: Server | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._doing = doing
+        self._older = older
         self.hold = Hold(self._beside(".lock"))
         """Ours while it runs."""
         self.footing: Footing | None = None
@@ -126,9 +130,14 @@ class Cluster:
             footing, socket_dir=self._make_socket_dir(footing), log_path=self._beside(".log"), durable=self._fsync
         )
         await end_orphan(server.data)
+        finish_upgrade(footing.folder)
         if not server.data.exists():
             self._progress("Creating the database cluster")
             await server.create(self.password)
+        elif (made_by := major_of(server.data)) != footing.binaries.major:
+            old = await asyncio.to_thread(older_programs, made_by, footing, given=self._older, copies=self._refuge)
+            self._progress(f"Bringing the database from PostgreSQL {made_by} to {footing.binaries.major}")
+            await upgrade(server, old, self.password)
         self._progress("Starting PostgreSQL")
         try:
             await server.launch()

@@ -18,6 +18,7 @@ from agent.errors import StackError
 from agent.localstack.backup import BLOCK, DUMP, KEYS, ROLES, About
 from agent.localstack.binaries import locate
 from agent.localstack.bootstrap import bootstrap
+from agent.localstack.configured import write_settings
 from agent.localstack.home import Home, HomeSettings
 from agent.localstack.postgres import Cluster
 from agent.localstack.programs import Programs
@@ -47,6 +48,7 @@ async def restore(home: Home, path: Path, about: About, *, replace: bool, say: C
             )
         say("Restoring the database")
         await _load(path, cluster, Programs(binaries, cluster.dsn(dbname=DRAFT)))
+        await write_settings(cluster.dsn(), DRAFT, about.settings)
         await _swap(cluster)
     except psycopg.Error as err:
         raise StackError(f"the backup could not be restored, nothing was changed: {err}") from err

@@ -64,6 +64,8 @@ class Options:
     """Another PostgreSQL than the one that `locate()` finds."""
     database_url: str | None = None
     """A PostgreSQL that somebody else runs; its user must be a superuser."""
+    older: Path | None = None
+    """PostgreSQL's programs of the version that made the data, where that is an older one."""
     project: str | None = None
     """The project that the dashboard opens with."""
     page: Path = BUILT
@@ -216,7 +218,13 @@ class LocalStack:
         options = self._options
         if options.database_url is None:
             folder = self._dir / "postgres"
-            return Cluster(folder, binaries=options.binaries, fsync=options.fsync, progress=self._progress)
+            return Cluster(
+                folder,
+                binaries=options.binaries,
+                fsync=options.fsync,
+                progress=self._progress,
+                older=options.older,
+            )
         self._dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         return ExternalDatabase(options.database_url, read_password(self._dir / "database.password"))
 

@@ -211,3 +211,25 @@ async def test_where_nothing_was_started_every_verb_says_so(local: Local) -> Non
     for words in (["env"], ["members"], ["member", "a@example.com"]):
         refused = await local.run(*words, stdin="x\n")
         assert (refused.returncode, "cronmirror local start" in refused.stderr) == (5, True)
+
+
+async def test_it_can_be_a_service(local: Local, tmp_path: Path) -> None:
+    fake = tmp_path / "bin"
+    fake.mkdir()
+    (fake / "systemctl").write_text("#!/bin/sh\nexit 0\n")
+    (fake / "systemctl").chmod(0o755)
+    (fake / "loginctl").symlink_to(fake / "systemctl")
+    local.environ = {"HOME": str(tmp_path), "PATH": f"{fake}:{os.environ['PATH']}"}
+    shown = await local.run("install", "--dry-run")
+    assert f"local start --dir {local.home.folder}" in shown.stdout
+    assert "would run: systemctl --user enable cronmirror.local-stack" in shown.stderr
+    assert not local.home.folder.exists()
+    said = await local.ok("install")
+    (unit,) = (tmp_path / ".config/systemd/user").iterdir()
+    assert str(unit) in said
+    assert "would stop" in (await local.run("uninstall", "--dry-run")).stderr
+    assert "removed" in await local.ok("uninstall")
+    assert not unit.exists()
+    await local.start()
+    refused = await local.run("install")
+    assert (refused.returncode, "already running" in refused.stderr) == (5, True)

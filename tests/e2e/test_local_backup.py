@@ -26,6 +26,9 @@ create role reader nologin; grant select on public.own to reader;
 alter table public.own enable row level security;
 create policy mine on public.own for select to authenticated using (n < 10);
 alter publication supabase_realtime add table public.own;
+alter database postgres set app.secret = 'a, "b" = c';
+alter database postgres set search_path = "$user", public, "odd, one";
+alter role reader in database postgres set work_mem = '5MB';
 """
 CATALOG = (
     (
@@ -42,6 +45,7 @@ CATALOG = (
     "select defaclrole::regrole::text, defaclobjtype::text, defaclacl::text from pg_default_acl order by 1, 2, 3",
     "select nspname, nspacl::text, obj_description(oid, 'pg_namespace') from pg_namespace where nspname !~ '^pg_'",
     "select * from own order by n",
+    "select coalesce(setrole::regrole::text, ''), setconfig from pg_db_role_setting where setdatabase <> 0 order by 1",
     "select email, encrypted_password from auth.users order by 1",
     "select project_id, role from cron_project_members order by 1",
 )

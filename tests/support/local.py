@@ -28,6 +28,8 @@ class Local:
 
     def __init__(self, folder: Path) -> None:
         self.home = Home(folder)
+        self.environ: dict[str, str] = {}
+        """For its verbs, besides what they need anyway."""
         with socket.socket() as found:
             found.bind(("127.0.0.1", 0))
             self.port = int(found.getsockname()[1])
@@ -53,7 +55,7 @@ class Local:
             lambda: subprocess.run(
                 command,
                 cwd=ROOT,
-                env={**keep, "PYTHONPATH": str(ROOT)},
+                env={**keep, "PYTHONPATH": str(ROOT), **self.environ},
                 input=stdin,
                 capture_output=True,
                 text=True,
