@@ -10,6 +10,7 @@ import signal
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 
 from agent.errors import StackError
@@ -36,7 +37,8 @@ async def old_one(make: Make, older: Binaries, **how: object) -> Cluster:
     await run(cluster, "create table kept as select n, 'ü' || n as t from generate_series(1, 100) n")
     await run(cluster, "create role mine login password 'x'")
     await run(cluster, "alter database postgres set work_mem = '5MB'")
-    await run(cluster, "create database another")
+    async with await psycopg.AsyncConnection.connect(cluster.dsn(), autocommit=True) as connection:
+        await connection.execute("create database another")
     return cluster
 
 
