@@ -17,11 +17,11 @@ from urllib.parse import quote
 from agent.adapters.files import atomic_write
 from agent.errors import StackError
 from agent.localstack.hold import Holder, look
+from agent.localstack.listen import LOOPBACK, Listen, Tls
 from agent.localstack.postgres import Cluster, Progress, read_password
 
 FIRST_PORT = 54321
 """Where `supabase start` listens, too."""
-LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,17 @@ class HomeSettings:
     """None: not started yet."""
     project: str = "home"
     """What the dashboard opens with, and where members are added."""
+    listen: str = LOOPBACK
+    tls_certificate: str | None = None
+    tls_key: str | None = None
+    host_name: str | None = None
+    """What others call this machine, in URLs that are handed out."""
+
+    def listening(self) -> Listen:
+        """The same for the gateway."""
+        certificate, key = self.tls_certificate, self.tls_key
+        tls = Tls(certificate=Path(certificate), key=Path(key)) if certificate and key else None
+        return Listen(host=self.listen, tls=tls, name=self.host_name)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -90,7 +101,8 @@ class Home:
         holder = self.holder
         if holder and holder.url:
             return holder.url
-        return f"http://{LOOPBACK}:{self.settings.port or FIRST_PORT}"
+        settings = self.settings
+        return settings.listening().url(settings.port or FIRST_PORT)
 
     def dsn(self) -> str | None:
         """The superuser's address while PostgreSQL runs, password included."""

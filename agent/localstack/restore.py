@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace as replace_in
 from pathlib import Path
 
 import psycopg
@@ -19,7 +20,7 @@ from agent.localstack.backup import BLOCK, DUMP, KEYS, ROLES, About
 from agent.localstack.binaries import locate
 from agent.localstack.bootstrap import bootstrap
 from agent.localstack.configured import write_settings
-from agent.localstack.home import Home, HomeSettings
+from agent.localstack.home import Home
 from agent.localstack.postgres import Cluster
 from agent.localstack.programs import Programs
 from agent.localstack.queries import load
@@ -56,8 +57,8 @@ async def restore(home: Home, path: Path, about: About, *, replace: bool, say: C
         await cluster.stop()
     with zipfile.ZipFile(path) as archive:
         atomic_write(home.keys_file, archive.read(KEYS))
-    port = home.settings.port if home.settings_file.exists() else about.port
-    HomeSettings(port=port, project=about.project).save(home.settings_file)
+    settings = home.settings  # where it listens belongs to this machine
+    replace_in(settings, port=settings.port or about.port, project=about.project).save(home.settings_file)
 
 
 async def _table_with_rows(dsn: str) -> str | None:

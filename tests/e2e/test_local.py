@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -17,6 +18,7 @@ import httpx
 import psycopg
 import pytest
 
+from tests.localstack.test_listen import make_tls
 from tests.support.agent_process import ROOT, AgentProcess
 from tests.support.local import Local, local_in
 from tests.support.processes import alive
@@ -201,8 +203,10 @@ async def test_members_come_and_go_while_it_is_stopped_too(local: Local) -> None
         assert refused.returncode != 0
         assert words in refused.stderr
     await local.start()
-    async with local.signed_in("a@example.com", "two"):
-        pass
+    async with local.signed_in("a@example.com", "two") as http:
+        assert (await http.get("/auth/v1/user")).status_code == 200
+        await local.ok("member", "a@example.com", "--new-password", stdin="three\n")
+        assert (await http.get("/auth/v1/user")).status_code == 403  # whoever knew the old password is out
 
 
 async def test_where_nothing_was_started_every_verb_says_so(local: Local) -> None:
@@ -233,3 +237,28 @@ async def test_it_can_be_a_service(local: Local, tmp_path: Path) -> None:
     await local.start()
     refused = await local.run("install")
     assert (refused.returncode, "already running" in refused.stderr) == (5, True)
+
+
+async def test_beyond_loopback_it_warns_loudly_or_speaks_tls_and_remembers(local: Local, tmp_path: Path) -> None:
+    said = await local.run(*local.start_options(), "--listen", "0.0.0.0")  # noqa: S104 # what is warned about
+    assert said.returncode == 0, said.stderr
+    assert "WITHOUT TLS" in said.stderr
+    assert "WITHOUT TLS" in local.home.log.read_text()
+    refused = await local.run("start", "--detach", "--listen", "127.0.0.1")
+    assert (refused.returncode, "already running" in refused.stderr) == (5, True)
+    await local.ok("stop")
+    tls = make_tls(tmp_path)
+    half = await local.run("start", "--detach", "--tls-cert", str(tls.certificate))
+    assert (half.returncode, "belong together" in half.stderr) == (2, True)
+    files = ["--tls-cert", str(tls.certificate), "--tls-key", str(tls.key)]
+    assert "WITHOUT TLS" not in (await local.run("start", "--detach", *files, "--host-name", "localhost")).stderr
+    await local.ok("stop")
+    assert f"https://localhost:{local.port}" in await local.ok("env")
+    await local.start()
+    facts = await local.facts()
+    assert (facts["state"], facts["url"]) == ("running", f"https://localhost:{local.port}")
+    async with httpx.AsyncClient(verify=ssl.create_default_context(cafile=tls.certificate)) as http:
+        assert (await http.get(f"{facts['url']}/config.json")).json()["url"] == facts["url"]
+    await local.ok("stop")
+    await local.ok("start", "--detach", "--no-tls", "--listen", "127.0.0.1")
+    assert (await local.facts())["url"] == f"http://localhost:{local.port}"

@@ -38,8 +38,9 @@ class Local:
         return ["start", "--detach", "--port", str(self.port)]
 
     async def start(self) -> str:
-        """In the background; what it said."""
-        return await self.ok(*self.start_options())
+        """In the background; what it said. The port is said the first time, and remembered from then on."""
+        known = self.home.settings.port == self.port
+        return await self.ok(*(["start", "--detach"] if known else self.start_options()))
 
     async def ok(self, *words: str, stdin: str = "") -> str:
         """Standard output of a verb that must succeed."""

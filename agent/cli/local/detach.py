@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 
 from agent.errors import StackError
+from agent.localstack.hold import refusal
 from agent.localstack.home import Home
 from agent.localstack.rotation import rotate
 
@@ -18,8 +19,13 @@ TAIL_LINES = 12
 
 
 def detached(home: Home, options: Sequence[str]) -> str:
-    """Start it, unless it runs; its URL once it answers, else StackError with the end of its log."""
+    """Start it; its URL once it answers, else StackError with the end of its log.
+
+    One that runs is left running, unless `options` want it otherwise: StackError.
+    """
     if (holder := home.holder) and holder.url:
+        if options:
+            raise refusal(home.folder, holder)
         return holder.url
     home.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     rotate(home.log)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 from rich.markup import escape
 
@@ -19,13 +20,13 @@ from agent.localstack.rotation import keep_small
 from agent.localstack.stack import LocalStack, Options
 
 
-async def serve(home: Home, wanted: HomeSettings) -> int:
-    """Until cancelled. What was wanted is remembered once it works."""
+async def serve(home: Home, wanted: HomeSettings, older: Path | None) -> int:
+    """Until cancelled. What was wanted is remembered once it works. `older`: as `Options` has it."""
     stack = LocalStack(
         home.folder,
         port=wanted.port or FIRST_PORT,
         next_free=wanted.port is None,
-        options=Options(project=wanted.project),
+        options=Options(project=wanted.project, listen=wanted.listening(), older=older),
         progress=say,
         prepare=_migrate,
     )
