@@ -198,7 +198,7 @@ class LocalStack:
         auth = Auth(self._accounts, keys, policy=policy, limits=options.limits)
         rest = Rest(rest_pool, cache, keys, leeway_s=options.leeway_s)
         self._invitations = Invitations(auth, self._dashboard)
-        return [*realtime.routes(), *auth.routes(), *rest.routes(), self._invitations.route()]
+        return [*rest.routes(), *realtime.routes(), *auth.routes(), self._invitations.route()]
 
     async def _begin(self, start: Callable[[], Awaitable[None]], stop: Closer) -> None:
         """Remember how to end it first: a start that fails half-way is cleaned up too."""

@@ -12,9 +12,10 @@ from agent.localstack.rest.hints import nearest
 from agent.localstack.rest.levels import Level
 from agent.localstack.rest.payload import JSON, RAW
 from agent.localstack.rest.preferences import Media
-from agent.localstack.rest.reading import Reader, Statement, answering, list_of, scalar
+from agent.localstack.rest.reading import Reader, answering, list_of, scalar
 from agent.localstack.rest.relations import BETTER
 from agent.localstack.rest.sql import Parameters, Source, qualified, quoted, source_of
+from agent.localstack.rest.wire import Statement
 
 SCALAR = "pgrst_scalar"
 
@@ -120,10 +121,12 @@ def call(wanted: Call) -> Statement:
     """`/rpc/function`."""
     function, media = wanted.function, wanted.media
     reader = Reader(catalog=wanted.catalog, parameters=Parameters())
-    before = f"with _w as materialized ({_invocation(function, wanted.arguments, reader.parameters)}) "
+    # What nobody reads of a result Postgres need not compute; a function without one has to be called all the same.
+    how = "materialized " if function.returns_void else ""
+    before = f"with _w as {how}({_invocation(function, wanted.arguments, reader.parameters)}) "
     if function.returns_void:
         text = answering("select 1 from _w", None, before=before)
-        return Statement(text=text, values=reader.parameters.values)
+        return Statement(text, reader.parameters.values)
     source = source_of_result(wanted.catalog, function)
     origin = f"_w as {quoted(source.alias)}"
     rows = reader.level(wanted.level, source, origin)
@@ -132,7 +135,7 @@ def call(wanted: Call) -> Statement:
         _, counted = reader.parts(Level(where=wanted.level.where), source, origin)
         total = f"(select count(*) from (select 1 {counted}) as _n)"
     text = answering(rows, media if wanted.body else None, shape=_shape(function, media), before=before, total=total)
-    return Statement(text=text, values=reader.parameters.values)
+    return Statement(text, reader.parameters.values)
 
 
 def _shape(function: Function, media: Media) -> str:

@@ -25,19 +25,12 @@ from agent.localstack.rest.sql import (
     source_of,
 )
 from agent.localstack.rest.syntax import Column, Embed, Filter, Order, Step
+from agent.localstack.rest.wire import Statement
 
 MAX_ROWS = 1000
 """Hosted projects' `max_rows`: it caps reads, functions and what is embedded, silently."""
 MAX_EMBEDS = 40
 NULLS = {"first": " nulls first", "last": " nulls last"}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Statement:
-    """SQL that returns one row (body, rows, total, response headers, response status, inserted), and its parameters."""
-
-    text: str
-    values: list[str | bytes | int | None]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -211,7 +204,7 @@ def read(catalog: Catalog, level: Level, source: Source, media: Media, *, counte
     origin = qualified(source.name)
     text = reader.level(level, source, origin)
     total = _total(reader, level, source, origin) if counted else "null"
-    return Statement(text=answering(text, media if body else None, total=total), values=reader.parameters.values)
+    return Statement(answering(text, media if body else None, total=total), reader.parameters.values)
 
 
 def count(catalog: Catalog, level: Level, source: Source, *, limit: int | None = None) -> Statement:
@@ -219,7 +212,7 @@ def count(catalog: Catalog, level: Level, source: Source, *, limit: int | None =
     reader = Reader(catalog=catalog, parameters=Parameters())
     _, body = reader.parts(_bare(level), source, qualified(source.name))
     capped = f" limit {limit}" if limit is not None else ""
-    return Statement(text=f"select 1 {body}{capped}", values=reader.parameters.values)
+    return Statement(f"select 1 {body}{capped}", reader.parameters.values)
 
 
 def _total(reader: Reader, level: Level, source: Source, origin: str) -> str:
@@ -255,7 +248,10 @@ def answering(
     before: str = "",
     inserted: str = "null",
 ) -> str:
-    """The statement around `rows`. `shape`: instead of a list (functions); `before`: common table expressions."""
+    """The statement around `rows`: its one row is body, rows, total, response headers, response status, inserted.
+
+    `shape`: instead of a list (functions); `before`: common table expressions.
+    """
     body = "''" if media is None else shape or _aggregate("_t", media)
     settings = "current_setting('response.headers', true), current_setting('response.status', true)"
     return f"{before}select {body}, count(*), {total}, {settings}, {inserted} from ({rows}) as _t"

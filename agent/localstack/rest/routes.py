@@ -37,6 +37,7 @@ from agent.localstack.rest.preferences import Preferences, check_profile, negoti
 from agent.localstack.rest.session import Check, Context, Result, Session
 from agent.localstack.rest.sql import Source, source_of
 from agent.localstack.rest.syntax import Query
+from agent.localstack.rest.wire import Statement
 
 Made = TypeVar("Made")
 MAX_URL = 32 * 1024
@@ -85,7 +86,7 @@ class Rest:
     """The routes of `/rest/v1` over a pool of `authenticator`. `leeway_s`: PostgREST's skew on token times."""
 
     def __init__(self, pool: Pool, cache: SchemaCache, keys: Keys, *, leeway_s: float) -> None:
-        self._session = Session(pool)
+        self._session = Session(pool, cache)
         self._cache = cache
         self._keys = keys
         self._leeway_s = leeway_s
@@ -145,7 +146,7 @@ class Rest:
         shown, pairs = asked.shown(), asked.pairs()
         level = _ranged(arrange(parse_query(pairs)), asked)
 
-        def select() -> tuple[reading.Statement, Source]:
+        def select() -> tuple[Statement, Source]:
             source = source_of(self._known(name))
             counted, catalog = shown.preferences.count == "exact", self._cache.current
             return reading.read(catalog, level, source, shown.media, counted=counted, body=not shown.head), source
@@ -167,7 +168,7 @@ class Rest:
         catalog, total = self._cache.current, 0
         if preferences.count == "estimated":
             some = reading.count(catalog, level, source, limit=reading.MAX_ROWS + 1)
-            counted = reading.Statement(text=reading.answering(some.text, None), values=some.values)
+            counted = Statement(reading.answering(some.text, None), some.values)
             total = (await self._session.run(context, counted)).rows
         if preferences.count == "planned" or total > reading.MAX_ROWS:
             planned = await self._session.planned_rows(context, reading.count(catalog, level, source))
@@ -181,7 +182,7 @@ class Rest:
             rows = payload.rows_of(await payload.read(asked.request, function=False), query.columns)
         level = arrange(query, writes=True)
 
-        def mutation() -> tuple[reading.Statement, Table]:
+        def mutation() -> tuple[Statement, Table]:
             write = writing.Write(
                 catalog=self._cache.current,
                 table=self._known(name),
@@ -225,7 +226,7 @@ class Rest:
             message = "Function must return SETOF or TABLE when max-affected preference is used with handling=strict"
             raise refusal(400, "PGRST128", message)
 
-        def called() -> reading.Statement:
+        def called() -> Statement:
             return calling.call(
                 calling.Call(
                     catalog=self._cache.current,

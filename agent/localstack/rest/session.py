@@ -7,18 +7,20 @@ where everything up to the end of the pipeline is one transaction).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from psycopg import AsyncConnection, AsyncRawCursor
+import psycopg
+from psycopg import AsyncConnection
 
 from agent.localstack.access import Caller
 from agent.localstack.pool import Pool
-from agent.localstack.rest.reading import Statement
+from agent.localstack.refusal import Refusal
+from agent.localstack.rest.catalog import SchemaCache
 from agent.localstack.rest.sql import Parameters
+from agent.localstack.rest.wire import Row, Statement, Wire
 
-NONE: Mapping[str, str] = {}
+BEGIN, COMMIT, ROLLBACK = Statement("begin"), Statement("commit"), Statement("rollback")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,46 +54,54 @@ Check = Callable[[Result], None]
 class Session:
     """Statements on connections of `authenticator`."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, cache: SchemaCache) -> None:
         self._pool = pool
+        self._cache = cache
+        self._wire = Wire()
 
     async def run(self, context: Context, statement: Statement, check: Check | None = None) -> Result:
         """The statement's result. `check` may raise before anything is committed."""
+        both = [configuration(context), statement]
         async with self._pool.lease() as connection:
             if check is None:
-                return await _piped(connection, context, statement)
-            async with connection.transaction():
-                result = await _piped(connection, context, statement)
+                return _result((await self._exchange(connection, both))[-1])
+            try:
+                result = _result((await self._exchange(connection, [BEGIN, *both]))[-1])
                 check(result)
+            except (Refusal, psycopg.Error):
+                await self._exchange(connection, [ROLLBACK])
+                raise
+            await self._exchange(connection, [COMMIT])
             return result
 
     async def planned_rows(self, context: Context, statement: Statement) -> int:
         """How many rows Postgres expects."""
-        explained = Statement(text=f"explain (format json) {statement.text}", values=statement.values)
+        explained = Statement(f"explain (format json) {statement.text}", statement.values)
         async with self._pool.lease() as connection:
-            row = await _row(connection, context, explained)
-        plan = row[0] if isinstance(row[0], list) else json.loads(row[0])
-        return int(plan[0]["Plan"]["Plan Rows"])
+            row = (await self._exchange(connection, [configuration(context), explained]))[-1]
+        return int(json.loads(row[0] or "")[0]["Plan"]["Plan Rows"])
+
+    async def _exchange(self, connection: AsyncConnection, statements: Sequence[Statement]) -> list[Row]:
+        return await self._wire.exchange(connection, statements, schema=self._cache.current)
 
 
-async def _piped(connection: AsyncConnection, context: Context, statement: Statement) -> Result:
-    body, rows, total, headers, status, inserted = await _row(connection, context, statement)
-    return Result(body=body, rows=rows, total=total, headers=headers or None, status=status or None, inserted=inserted)
+def _result(row: Row) -> Result:
+    body, rows, total, headers, status, inserted = row
+    return Result(
+        body=body or "",
+        rows=int(rows or 0),
+        total=_number(total),
+        headers=headers or None,
+        status=status or None,
+        inserted=_number(inserted),
+    )
 
 
-async def _row(connection: AsyncConnection, context: Context, statement: Statement) -> tuple[Any, ...]:
-    text, values = configuration(context)
-    async with connection.pipeline():
-        configure, cursor = AsyncRawCursor(connection), AsyncRawCursor(connection)
-        await configure.execute(text.encode(), values)
-        await cursor.execute(statement.text.encode(), statement.values)
-        row = await cursor.fetchone()
-    if row is None:  # every statement of ours aggregates
-        raise RuntimeError("the statement returned no row")
-    return row
+def _number(text: str | None) -> int | None:
+    return None if text is None else int(text)
 
 
-def configuration(context: Context) -> tuple[str, list[Any]]:
+def configuration(context: Context) -> Statement:
     """`select set_config(…)` for everything that holds for this transaction alone."""
     caller = context.caller
     settings = {
@@ -107,4 +117,4 @@ def configuration(context: Context) -> tuple[str, list[Any]]:
     }
     parameters = Parameters()
     calls = (f"set_config({parameters.add(name)}, {parameters.add(value)}, true)" for name, value in settings.items())
-    return f"select {', '.join(calls)}", parameters.values
+    return Statement(f"select {', '.join(calls)}", parameters.values)

@@ -10,8 +10,8 @@ from agent.localstack.refusal import Refusal, not_implemented
 from agent.localstack.rest.catalog import Table
 from agent.localstack.rest.relations import Relation
 from agent.localstack.rest.syntax import Field, Filter, Logic
+from agent.localstack.rest.wire import Value
 
-Value = str | bytes | int | None
 OPERATORS = {
     "eq": "=",
     "neq": "<>",

@@ -10,10 +10,11 @@ from agent.localstack.rest.catalog import Catalog, Table
 from agent.localstack.rest.levels import Level, conditions_of_root
 from agent.localstack.rest.payload import Rows
 from agent.localstack.rest.preferences import Media, Preferences
-from agent.localstack.rest.reading import Reader, Statement, answering
+from agent.localstack.rest.reading import Reader, answering
 from agent.localstack.rest.relations import find_relation
 from agent.localstack.rest.sql import Parameters, condition, listed, qualified, quoted, source_of, unknown_column
 from agent.localstack.rest.syntax import Query
+from agent.localstack.rest.wire import Statement
 
 INSERTED = "coalesce(nullif(current_setting('cronmirror.inserted', true), '')::int, 0)"
 """How many rows of an upsert were new: counted up for each row, and down again for one that was there."""
@@ -162,10 +163,8 @@ def _answered(
     if not write.preferences.returning:
         keys = creates and write.preferences.given.get("return") == "headers-only" and write.table.key
         media = Media(kind="json") if keys else None
-        return Statement(
-            text=answering("select * from _w", media, before=before, inserted=inserted), values=parameters.values
-        )
+        return Statement(answering("select * from _w", media, before=before, inserted=inserted), parameters.values)
     reader = Reader(catalog=write.catalog, parameters=parameters, capped=False)
     rows = reader.level(write.level, source_of(write.table), origin)
     text = answering(rows, write.media, before=before, inserted=inserted)
-    return Statement(text=text, values=reader.parameters.values)
+    return Statement(text, reader.parameters.values)
