@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.app.logs import configure
-from bench import cancel, docs, drain, idle, mirror, pickup, retention, scheduler, start, steady
+from bench import cancel, docs, drain, events, idle, mirror, pickup, retention, scheduler, start, steady, throughput
 from bench.figures import Effort
 from bench.ground import Ground
 
@@ -33,6 +33,8 @@ ON_GROUND: dict[str, Callable[[Ground, Effort], Awaitable[dict[str, Any]]]] = {
     "drain": drain.measure,
     "mirror": mirror.measure,
     "idle": idle.measure,
+    "throughput": throughput.measure,
+    "events": events.measure,
     "steady": steady.measure,
 }
 """Each gets a fresh stack of its own."""

@@ -135,6 +135,15 @@ create function conf_members_only() returns text language sql stable as $$ selec
 revoke execute on function conf_members_only() from public, anon;
 grant execute on function conf_members_only() to authenticated;
 
+create function conf_announce(topic text, event text, payload jsonb) returns void language plpgsql security definer
+set search_path = '' as $$
+begin
+  perform realtime.send(payload, event, topic, true);
+end
+$$;
+revoke execute on function conf_announce(text, text, jsonb) from public, anon, authenticated;
+grant execute on function conf_announce(text, text, jsonb) to service_role;
+
 alter publication supabase_realtime add table conf_events, conf_ledger, conf_notes;
 
 -- Private channels: members-… may be read and written by who is signed in; hall-… only read.
