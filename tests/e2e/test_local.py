@@ -96,6 +96,23 @@ async def test_it_is_there_again_under_the_same_address_after_a_stop(local: Loca
     assert (await local.run("status")).returncode == 0
 
 
+async def test_each_start_applies_the_migrations_of_this_version_and_none_serves_a_newer_schema(local: Local) -> None:
+    await local.start()
+    assert (await local.facts())["schema"] == 1
+    with psycopg.connect(local.home.dsn() or "") as connection:
+        connection.execute("drop function public.cron_schema_version()")  # as of a version that did not have it
+    await local.ok("stop")
+    await local.start()
+    assert (await local.facts())["schema"] == 1
+    newer = "create or replace function public.cron_schema_version() returns integer language sql as 'select 99'"
+    with psycopg.connect(local.home.dsn() or "") as connection:
+        connection.execute(newer.encode())
+    await local.ok("stop")
+    refused = await local.run("start", "--detach")
+    assert (refused.returncode, "newer" in refused.stderr) == (5, True), refused.stderr
+    assert local.home.holder is None
+
+
 async def test_killed_at_any_time_it_starts_again_and_has_what_was_acknowledged(local: Local) -> None:
     await local.start()
     acknowledged: list[int] = []
