@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hmac
 import json
-import math
 import os
 import secrets
 import time
@@ -30,6 +29,8 @@ ROLES = ("anon", "authenticated", "service_role")
 MAX_TOKEN_CHARS = 16 * 1024
 SIGNATURES_REMEMBERED = 256
 """A signature is checked once, not with every request of its bearer: that costs 130 µs, remembering it 1 µs."""
+LAST_INSTANT = 1e15
+"""Unix times beyond are no times; nor is NaN, which is not smaller than anything."""
 YEAR_S = 365 * 24 * 3600
 
 TokenFault = Literal["expired", "signature", "malformed", "role"]
@@ -140,7 +141,7 @@ class Keys:
         instant = time.time() if now is None else now
         for name in ("exp", "nbf", "iat"):
             value = claims.get(name, 0)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LAST_INSTANT:
                 raise TokenError("malformed", f"the claim {name!r} must be a number", claims)
         if "exp" in claims and instant >= claims["exp"] + leeway_s:
             raise TokenError("expired", "token has expired", claims)

@@ -267,7 +267,7 @@ async def test_a_deleted_user_is_gone_with_every_session(service: Api, new_email
     assert refused(await service.get(f"{USERS}/{user['id']}")) == (404, "user_not_found")
     service.token = mine
     assert refused(await service.get("/auth/v1/user")) == (403, "user_not_found")
-    assert service.stack.sql("select from auth.sessions where user_id = %s", user["id"]) == []
+    assert service.stack.sql("select id from auth.sessions where user_id = %s", user["id"]) == []
     service.token = None
     assert (await made(service, new_email))["id"] != user["id"]
 
@@ -291,7 +291,7 @@ async def test_a_soft_delete_keeps_the_row_and_forgets_the_person(service: Api, 
     assert (left["user_metadata"], left["app_metadata"], left["identities"]) == ({}, {}, [])
     assert new_email not in str(left)
     assert refused(await sign_in(service, new_email)) == (400, "invalid_credentials")
-    assert service.stack.sql("select from auth.sessions where user_id = %s", user["id"]) == []
+    assert service.stack.sql("select id from auth.sessions where user_id = %s", user["id"]) == []
     await made(service, new_email)
 
 

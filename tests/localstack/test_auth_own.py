@@ -127,6 +127,16 @@ async def test_what_a_user_may_not_change(me: Api, what: dict[str, Any], status:
     assert (await me.get("/auth/v1/user")).json() == before
 
 
+@pytest.mark.parametrize(
+    "body",
+    [b'{"data": {"a": NaN}}', b'{"data": {"a": -Infinity}}', b'{"data": {"a": ' + b"[" * 33 + b"]" * 33 + b"}}"],
+)
+async def test_what_is_no_json_or_nested_too_deep_is_bad_json(me: Api, body: bytes) -> None:
+    assert refused(await me.call("PUT", "/auth/v1/user", body)) == (400, "bad_json")
+    shallow = b'{"data": {"a": ' + b"[" * 20 + b"]" * 20 + b"}}"
+    assert (await me.call("PUT", "/auth/v1/user", shallow)).status_code == 200
+
+
 async def test_role_and_ban_are_no_members_of_the_own_account(me: Api) -> None:
     """GoTrue's decoder ignores what its struct does not name."""
     before = (await me.get("/auth/v1/user")).json()

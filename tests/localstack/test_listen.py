@@ -147,7 +147,7 @@ async def test_files_that_are_no_certificate_are_named(tmp_path: Path) -> None:
 
 async def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_password(tmp_path: Path) -> None:
     tls = make_tls(tmp_path, encryption=BestAvailableEncryption(b"secret"))
-    with pytest.raises(StackError, match="cannot be used") as caught:
+    with pytest.raises(StackError, match="the private key is encrypted") as caught:
         await Gateway(listen=Listen(tls=tls)).start([])
     assert "must not be encrypted" in (caught.value.hint or "")
 
