@@ -251,7 +251,10 @@ async def test_the_address_is_the_sockets_whatever_a_header_says(limited: StackT
     assert found == [{"ip": "127.0.0.1"}]
 
 
-def test_a_peer_without_an_address_has_none() -> None:
-    scope = {"type": "http", "headers": [(b"user-agent", b"x" * 999)], "client": ("testclient", 1)}
+@pytest.mark.parametrize(
+    ("peer", "ip"), [("192.0.2.1", "192.0.2.1"), ("fe80::1%eth0", "fe80::1"), ("testclient", None), ("", None)]
+)
+def test_the_address_of_a_peer_is_one_that_postgres_takes(peer: str, ip: str | None) -> None:
+    scope = {"type": "http", "headers": [(b"user-agent", b"x" * 999)], "client": (peer, 1)}
     device = device_of(Request(scope))
-    assert (device.ip, len(device.user_agent or "")) == (None, 250)
+    assert (device.ip, len(device.user_agent or "")) == (ip, 250)

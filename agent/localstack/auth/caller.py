@@ -73,7 +73,8 @@ def device_of(request: Request) -> Device:
     """Where a request comes from; the peer of the socket, never a header that anybody may write."""
     agent = request.headers.get("user-agent", "")[:MAX_USER_AGENT].replace("\0", "")
     try:
-        peer = str(ip_address(request.client.host)) if request.client else None
+        # A link-local peer comes with the name of our interface, which Postgres' inet does not take.
+        peer = str(ip_address(request.client.host.partition("%")[0])) if request.client else None
     except ValueError:
         peer = None
     return Device(ip=peer, user_agent=agent or None)
