@@ -13,7 +13,7 @@ from realtime.exceptions import RealtimeHTTPError
 from tests.conformance.python_wire import Wired
 from tests.support.waiting import wait_until
 
-PATIENCE_S = 8.0
+PATIENCE_S = 15.0
 
 
 class Ear:

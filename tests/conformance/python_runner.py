@@ -14,7 +14,7 @@ from tests.conformance.python_rest import call
 from tests.conformance.python_wire import Wired
 from tests.conformance.words import at, filled
 
-SCENARIO_S = 30
+SCENARIO_S = 60
 PEOPLE = ("ann", "bob")
 
 

@@ -1,5 +1,5 @@
 // Realtime through supabase-js: channels, what they hear, presence.
-const PATIENCE_MS = 8_000;
+const PATIENCE_MS = 15_000;
 
 export async function until(condition) {
   const end = Date.now() + PATIENCE_MS;

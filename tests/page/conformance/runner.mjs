@@ -9,7 +9,7 @@ import { call } from "./rest.mjs";
 import { Wired } from "./wire.mjs";
 import { at, filled } from "./words.mjs";
 
-const SCENARIO_MS = 30_000;
+const SCENARIO_MS = 60_000;
 const PEOPLE = ["ann", "bob"];
 
 function act(client, ears, step) {
@@ -38,7 +38,7 @@ async function play(target, shared, scenario) {
   }
   let alarm;
   const late = new Promise((_, reject) => {
-    alarm = setTimeout(() => reject(new Error("no end within 30 s")), SCENARIO_MS);
+    alarm = setTimeout(() => reject(new Error("no end within 60 s")), SCENARIO_MS);
   });
   try {
     await Promise.race([steps(), late]);
