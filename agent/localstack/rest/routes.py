@@ -235,7 +235,8 @@ class Rest:
                     level=level,
                     media=shown.media,
                     body=not shown.head,
-                    counted=shown.preferences.count == "exact",
+                    # Nobody plans what a function returns: it is counted.
+                    counted=shown.preferences.count in {"exact", "estimated"},
                 )
             )
 

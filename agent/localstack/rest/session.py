@@ -105,6 +105,7 @@ def configuration(context: Context) -> Statement:
     """`select set_config(…)` for everything that holds for this transaction alone."""
     caller = context.caller
     settings = {
+        **context.settings,
         "role": caller.role,
         "search_path": '"public", "extensions"',
         "request.jwt.claims": json.dumps(caller.claims),
@@ -113,7 +114,6 @@ def configuration(context: Context) -> Statement:
         "request.headers": json.dumps(dict(context.headers)),
         "request.cookies": json.dumps(dict(context.cookies)),
         "transaction_read_only": "on" if context.read_only else "off",
-        **context.settings,
     }
     parameters = Parameters()
     calls = (f"set_config({parameters.add(name)}, {parameters.add(value)}, true)" for name, value in settings.items())
