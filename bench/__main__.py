@@ -20,7 +20,21 @@ from pathlib import Path
 from typing import Any
 
 from agent.app.logs import configure
-from bench import cancel, docs, drain, events, idle, mirror, pickup, retention, scheduler, start, steady, throughput
+from bench import (
+    cancel,
+    docs,
+    drain,
+    events,
+    idle,
+    mirror,
+    pickup,
+    realtime,
+    retention,
+    scheduler,
+    start,
+    steady,
+    throughput,
+)
 from bench.figures import Effort
 from bench.ground import Ground
 
@@ -35,6 +49,7 @@ ON_GROUND: dict[str, Callable[[Ground, Effort], Awaitable[dict[str, Any]]]] = {
     "idle": idle.measure,
     "throughput": throughput.measure,
     "events": events.measure,
+    "realtime": realtime.measure,
     "steady": steady.measure,
 }
 """Each gets a fresh stack of its own."""

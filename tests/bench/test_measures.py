@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from bench import drain, events, idle, mirror, pickup, scheduler, steady, throughput
+from bench import drain, events, idle, mirror, pickup, realtime, scheduler, steady, throughput
 from bench.figures import Effort
 from bench.ground import Ground
 
@@ -48,6 +48,14 @@ async def test_mirror(ground: Ground) -> None:
     jobs = measured["20_jobs"]
     assert jobs["first"]["bytes"] > jobs["changed"]["bytes"] > 0
     assert jobs["changed"]["rows"] == 1
+    assert len(measured["goals"]) == 3
+
+
+async def test_realtime(ground: Ground) -> None:
+    measured = await realtime.measure(ground, QUICK)
+    for count in (1, 50):
+        assert measured["delay"][f"{count}_subscribers"]["p50_ms"] > 0
+    assert (measured["sustained"]["missing"], measured["sustained"]["twice"]) == (0, 0)
     assert len(measured["goals"]) == 3
 
 

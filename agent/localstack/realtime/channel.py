@@ -182,7 +182,7 @@ class Channel:
         try:
             self.identity = identity.of_token(self._stage.keys, token)
         except IdentityRefused as err:
-            self._end(err.at_refresh)
+            self.end(err.at_refresh)
             return
         if self._policies is not None and not await self._refresh_policies(self._policies):
             return
@@ -195,15 +195,15 @@ class Channel:
         try:
             self._policies = now = await self._ask_policies()
         except PolicyFailed:
-            self._end(self._denied)
+            self.end(self._denied)
             return False
         except DatabaseAway:
-            self._end(_NO_DATABASE)
+            self.end(_NO_DATABASE)
             return False
         if not (now.read_broadcast or now.read_presence):
-            self._end(self._denied)
+            self.end(self._denied)
         elif (before.read_broadcast and not now.read_broadcast) or (before.read_presence and not now.read_presence):
-            self._end(f"You no longer have permission to read from this Channel topic: {self.name}")
+            self.end(f"You no longer have permission to read from this Channel topic: {self.name}")
         return not self._closed
 
     async def broadcast(self, payload: dict[str, Json] | UserBroadcast) -> Answer | None:
@@ -226,7 +226,7 @@ class Channel:
         if event is None:
             return OK
         if self._too_often():
-            self._end("Client presence rate limit exceeded")
+            self.end("Client presence rate limit exceeded")
             return None
         kind = event.lower() if isinstance(event, str) else ""
         if kind == "untrack":
@@ -240,7 +240,7 @@ class Channel:
         if not isinstance(tracked, dict):
             return Answer(status="error", response=ordered({"reason": "Presence track payload must be a map"}))
         if len(dumps(tracked)) > self._stage.limits.payload_bytes:
-            self._end("Track message size exceeded")
+            self.end("Track message size exceeded")
             return None
         if not self._sees_presence and self._policies is not None:
             await self._policies.may_read_presence()
@@ -313,9 +313,9 @@ class Channel:
         if expired is None:
             self._watch_expiry()
         else:
-            self._end(expired)
+            self.end(expired)
 
-    def _end(self, message: str) -> None:
+    def end(self, message: str) -> None:
         """Close by itself, and say why; at most once."""
         if not self._closed:
             self._system(message, "error", "system")

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, TypeVar
@@ -45,7 +46,11 @@ where topic = %s and private and extension = 'broadcast' and inserted_at >= to_t
 order by inserted_at desc limit %s
 """
 _PRUNE = "delete from realtime.messages where inserted_at < now() - interval '72 hours'"
-_FAN_OUT = "select * from realtime_local.fan_out(%s::jsonb, %s::jsonb)"
+_FAN_OUT = "select * from realtime_local.fan_out(%s, %s, %s::jsonb, %s::jsonb, %s::jsonb)"
+
+
+class TooSlow(Exception):
+    """The subscribers' filters take longer than they were given."""
 
 
 class SubscriptionRefused(Exception):
@@ -145,23 +150,39 @@ class Database:
             await connection.execute(_PRUNE)
 
     async def fan_out(
-        self, changes: Sequence[Change], concerned: Sequence[Sequence[int]], audiences: Sequence[Json]
+        self,
+        changes: Sequence[Change],
+        concerned: Sequence[Sequence[int]],
+        audiences: Sequence[Mapping[str, Json]],
+        *,
+        within_ms: int | None = None,
     ) -> list[Payload]:
         """What to send to whom, of those audiences whom each change concerns; one round trip. One call at a time.
 
-        A batch that fails is logged and lost. Raises psycopg.OperationalError when Postgres itself is gone.
+        All changes are of one table and kind. Payloads come in the order of the changes. A batch that fails is logged
+        and lost. Raises psycopg.OperationalError when Postgres itself is gone; TooSlow after `within_ms`.
         """
-        described = [_change(change, to) for change, to in zip(changes, concerned, strict=True)]
-        parameters = (json.dumps(described), json.dumps(audiences))
+        rows: dict[int, list[Json]] = defaultdict(list)
+        for nth, to in enumerate(concerned):
+            for audience in to:
+                rows[audience].append(nth)
+        asked = [{**audience, "rows": rows[nth]} for nth, audience in enumerate(audiences) if nth in rows]
+        relation = changes[0].relation
+        types = {column.name: str(column.type_oid) for column in relation.columns}
+        described = [_change(change) for change in changes]
+        parameters = (relation.oid, changes[0].action, *(json.dumps(each) for each in (types, described, asked)))
         try:
-            return await self._ask_again(lambda connection: _ask(connection, parameters))
+            payloads = await self._ask_again(lambda connection: _ask(connection, parameters, within_ms))
         except psycopg.Error as err:
             if _is_gone(err):
                 await self._forget_changes()
                 raise
-            table = changes[0].relation.table
+            if within_ms is not None and isinstance(err, psycopg.errors.QueryCanceled):
+                raise TooSlow from err
+            table = relation.table
             _LOG.warning("changes were not delivered", table=table, changes=len(changes), error=str(err).strip())
             return []
+        return sorted(payloads, key=lambda payload: payload.change)
 
     async def may_tell(self, relation_oid: int, role: str) -> bool:
         """Whether the table has a primary key and the role may read it; otherwise every change is an error to tell.
@@ -194,10 +215,17 @@ class Database:
             await connection.close()
 
 
-async def _ask(connection: psycopg.AsyncConnection[Any], parameters: tuple[str, str]) -> list[Payload]:
+async def _ask(
+    connection: psycopg.AsyncConnection[Any], parameters: tuple[object, ...], within_ms: int | None
+) -> list[Payload]:
     async with connection.cursor(row_factory=class_row(Payload)) as cursor:
-        await cursor.execute(_FAN_OUT, parameters)
-        return await cursor.fetchall()
+        if within_ms is None:
+            await cursor.execute(_FAN_OUT, parameters)
+            return await cursor.fetchall()
+        async with connection.transaction():
+            await connection.execute("select set_config('statement_timeout', %s, true)", (str(within_ms),))
+            await cursor.execute(_FAN_OUT, parameters)
+            return await cursor.fetchall()
 
 
 def _is_gone(err: psycopg.Error) -> bool:
@@ -240,17 +268,8 @@ async def _require_logical_wal(connection: psycopg.AsyncConnection[Any]) -> None
         )
 
 
-def _change(change: Change, concerned: Sequence[int]) -> Json:
-    return {
-        "to": list(concerned),
-        "xid": change.xid,
-        "relation": change.relation.oid,
-        "action": change.action,
-        "new": change.new,
-        "old": change.old,
-        "types": {column.name: str(column.type_oid) for column in change.relation.columns},
-        "oversized": change.oversized,
-    }
+def _change(change: Change) -> Json:
+    return {"xid": change.xid, "new": change.new, "old": change.old, "oversized": change.oversized}
 
 
 def _exception(err: psycopg.Error) -> str:

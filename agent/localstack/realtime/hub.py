@@ -45,6 +45,10 @@ class Listener(Protocol):
         """Queue one broadcast or change of presence, if it may be heard."""
         ...
 
+    def end(self, message: str) -> None:
+        """Close it, and say why."""
+        ...
+
 
 @dataclass(kw_only=True)
 class Hub:

@@ -46,6 +46,9 @@ class Ear:
     def send_change(self, data: str, ids: list[int]) -> None:
         self.told.append(ids)
 
+    def end(self, message: str) -> None:
+        raise AssertionError(message)
+
     def hear(self, announcement: Announcement) -> None:
         raise AssertionError("nobody broadcasts here")
 
@@ -63,7 +66,7 @@ class Postgres:
         return self._may_tell
 
     async def fan_out(
-        self, changes: Sequence[Change], concerned: Sequence[Sequence[int]], _audiences: Sequence[Any]
+        self, changes: Sequence[Change], concerned: Sequence[Sequence[int]], _audiences: Sequence[Any], **_: Any
     ) -> list[Payload]:
         self.asked += [list(each) for each in concerned]
         said = {"record": "{}", "columns": "[]", "old_record": "{}", "errors": None}

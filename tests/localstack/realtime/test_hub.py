@@ -24,6 +24,9 @@ class Ear:
     def send_change(self, data: str, ids: list[int]) -> None:
         self.heard.append((data, ids))
 
+    def end(self, message: str) -> None:
+        self.heard.append(message)
+
     def hear(self, announcement: Announcement) -> None:
         self.heard.append((announcement.event, announcement.body))
 

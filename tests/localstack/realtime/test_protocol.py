@@ -262,6 +262,8 @@ async def test_a_binding_that_cannot_work_joins_and_is_then_told_so(stack: Stack
         ("raw_json=eq.{}", "operator eq is not supported on column raw_json of type json"),
         ("plain=like.1%", "operator like is not supported on column plain of type integer"),
         ("plain=is.true", "is true filter requires a boolean column, got integer"),
+        ("plain=match.1", "operator match is not supported on column plain of type integer"),
+        ("words=imatch.(", "invalid regular expression for imatch filter: invalid regular expression: parentheses"),
         ("flag=is.maybe", "invalid value for is filter: must be null, true, false, or unknown"),
         ("plain=in.(" + ",".join("1" * 101) + ")", "too many values for `in` filter. Maximum 100"),
         ("nothing=eq.1", "invalid column for filter nothing"),
