@@ -40,7 +40,6 @@ from agent.localstack.rest.syntax import Query
 from agent.localstack.rest.wire import Statement
 
 Made = TypeVar("Made")
-MAX_URL = 32 * 1024
 MAX_PARAMETERS = 200
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 READS = {"GET", "HEAD"}
@@ -102,8 +101,6 @@ class Rest:
     def _guarded(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
             caller = rest_caller(request, self._keys, leeway_s=self._leeway_s)
-            if len(request.scope["raw_path"]) + len(request.scope["query_string"]) > MAX_URL:
-                raise refusal(414, "PGRST_LOCAL", f"the URL is longer than {MAX_URL} characters")
             try:
                 return await handler(Asked(request=request, caller=caller))
             except NoDatabase as err:
