@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PINS := requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help install page wheel demo test check fmt bench chaos pins docs screenshots clean
+.PHONY: help install page wheel demo test check fmt bench conformance chaos pins docs screenshots clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -54,6 +54,11 @@ fmt: $(VENV)/.dev  ## format the code
 
 bench: page $(VENV)/.dev  ## measure what docs/benchmarks.md claims (the dashboard's part needs Chromium)
 	@$(BIN)/python -m bench
+
+conformance: $(VENV)/.dev  ## ask any Supabase what Supabase documents (URL=… KEY=… SECRET=…; without: the embedded stack)
+	@$(BIN)/python -m tests.conformance $(if $(URL),--url "$(URL)") $(if $(KEY),--key "$(KEY)") \
+	  $(if $(SECRET),--secret "$(SECRET)") $(if $(ANON),--anon "$(ANON)") $(if $(SERVICE),--service "$(SERVICE)") \
+	  $(if $(CLIENT),--client $(CLIENT)) $(if $(ONLY),--only "$(ONLY)")
 
 chaos: $(VENV)/.dev  ## try to break it: kills, cuts, full disks (ROUNDS=n SEED=s ONLY="name …" JOBS=n)
 	@$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),1) --seed $(or $(SEED),1) --jobs $(or $(JOBS),2) \

@@ -20,7 +20,22 @@ from pathlib import Path
 from typing import Any
 
 from agent.app.logs import configure
-from bench import cancel, dashboard, docs, drain, idle, mirror, pickup, retention, scheduler, start, steady
+from bench import (
+    cancel,
+    dashboard,
+    docs,
+    drain,
+    events,
+    idle,
+    mirror,
+    pickup,
+    realtime,
+    retention,
+    scheduler,
+    start,
+    steady,
+    throughput,
+)
 from bench.figures import Effort
 from bench.ground import Ground
 
@@ -34,6 +49,9 @@ ON_GROUND: dict[str, Callable[[Ground, Effort], Awaitable[dict[str, Any]]]] = {
     "mirror": mirror.measure,
     "idle": idle.measure,
     "dashboard": dashboard.measure,
+    "throughput": throughput.measure,
+    "events": events.measure,
+    "realtime": realtime.measure,
     "steady": steady.measure,
 }
 """Each gets a fresh stack of its own."""

@@ -23,6 +23,7 @@ reached · 4 credentials · 5 refused · 70 a bug · 130 Ctrl-C
 
 VERBS = {
     "demo": "See it work",
+    "local": "See it work",
     "check": "Set up",
     "schema": "Set up",
     "migrate": "Set up",
@@ -42,7 +43,7 @@ VERBS = {
     "version": "As a service",
 }
 """Every verb, in the order of the help, with the heading it stands under there. Its module in this folder has its name,
-and so has its function (`exec_` for `exec`, which is a word of Python's)."""
+and so has its function or its Typer (`exec_` for `exec`, which is a word of Python's)."""
 
 
 def options(
@@ -67,7 +68,11 @@ def application(verbs: Sequence[str] = tuple(VERBS)) -> typer.Typer:
     for verb in verbs:
         name = "exec_" if verb == "exec" else verb
         module = importlib.import_module(f"agent.cli.{name}")
-        app.command(verb, rich_help_panel=VERBS[verb])(getattr(module, name))
+        found = getattr(module, name)
+        if isinstance(found, typer.Typer):  # a verb with verbs of its own
+            app.add_typer(found, name=verb, rich_help_panel=VERBS[verb])
+        else:
+            app.command(verb, rich_help_panel=VERBS[verb])(found)
     return app
 
 

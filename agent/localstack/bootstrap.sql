@@ -77,6 +77,11 @@ create table if not exists auth.refresh_tokens (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
 );
+-- What an older version of this stack did not have.
+alter table auth.users add column if not exists email_change varchar(255);
+alter table auth.users add column if not exists deleted_at timestamptz;
+alter table auth.sessions add column if not exists ip inet;
+alter table auth.sessions add column if not exists user_agent text;
 create index if not exists refresh_tokens_session_id_idx on auth.refresh_tokens (session_id, revoked);
 
 alter table auth.users owner to supabase_auth_admin;

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections.abc import Collection
+from dataclasses import replace
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -12,18 +15,24 @@ from agent.control.dashboard import Answer, Asked, Dashboard
 from agent.control.hosts import is_ours
 from agent.localstack.refusal import Refusal
 
+ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<four>[0-9.]+))(?::[0-9]{1,5})?", re.ASCII)
+
 
 class OwnNames:
-    """ASGI middleware: whoever asks under another name is refused, be it HTTP or a websocket (agent.control.hosts)."""
+    """ASGI middleware: whoever asks under another name is refused, be it HTTP or a websocket (agent.control.hosts).
 
-    def __init__(self, app: ASGIApp, *, names: Collection[str]) -> None:
+    `names` are further ones; with `any_address` every IP address is: only names can be made to point elsewhere.
+    """
+
+    def __init__(self, app: ASGIApp, *, names: Collection[str], any_address: bool = False) -> None:
         self._app = app
         self._names = names
+        self._any_address = any_address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, or answer 421 in the API's shape."""
         host = host_of(scope)
-        if is_ours(host, self._names):
+        if is_ours(host, self._names) or (self._any_address and _is_address(host)):
             await self._app(scope, receive, send)
             return
         message = f"{host[:200]!r} is no name of this machine"
@@ -48,6 +57,14 @@ class Front:
             await response_of(answer)(scope, receive, send)
 
 
+def _is_address(host: str) -> bool:
+    bracketed = ADDRESS.fullmatch(host)
+    try:
+        return bracketed is not None and bool(ipaddress.ip_address(bracketed["six"] or bracketed["four"]))
+    except ValueError:
+        return False
+
+
 def host_of(scope: Scope) -> str:
     """The `Host` header; two of them are none that `is_ours`."""
     return ", ".join(Headers(scope=scope).getlist("host"))
@@ -56,7 +73,8 @@ def host_of(scope: Scope) -> str:
 def asked_of(scope: Scope) -> Asked:
     """An HTTP request in the dashboard's words."""
     if_none_match = Headers(scope=scope).get("if-none-match", "")
-    return Asked(method=scope["method"], path=scope["path"], host=host_of(scope), if_none_match=if_none_match)
+    asked = Asked(method=scope["method"], path=scope["path"], host=host_of(scope), if_none_match=if_none_match)
+    return replace(asked, scheme=scope.get("scheme", "http"))
 
 
 def response_of(answer: Answer) -> Response:

@@ -1,4 +1,4 @@
-"""One HTTP server on loopback for `/rest/v1`, `/auth/v1` and `/realtime/v1`, with CORS for pages from anywhere.
+"""One HTTP server, on loopback unless told, for `/rest/v1`, `/auth/v1`, `/realtime/v1`; CORS for pages from anywhere.
 
 It is a boundary: every route asks for an API key, errors are JSON, and what is not served is refused as such.
 At `/` lies the dashboard, which needs no key and has no CORS (front.py).
@@ -24,32 +24,39 @@ from starlette.routing import BaseRoute, Route
 
 from agent.control.dashboard import Dashboard
 from agent.errors import StackError
+from agent.localstack.bounds import Bounds, Connection
 from agent.localstack.front import Front, OwnNames
+from agent.localstack.listen import Listen
 from agent.localstack.pgerrors import refusal
 from agent.localstack.refusal import Refusal, not_implemented
 
 log = structlog.get_logger()
 
-HOST = "127.0.0.1"
 EXPOSED = ["Content-Encoding", "Content-Location", "Content-Range", "Content-Type", "Date", "Location", "Range-Unit"]
-EXPOSED += ["Preference-Applied", "X-Supabase-Api-Version"]
+EXPOSED += ["Preference-Applied", "X-Supabase-Api-Version", "Link", "X-Total-Count", "Retry-After"]
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 PORTS_TRIED = 50
 WS_MAX_BYTES = 5_000_000
 KEEP_ALIVE_S = 75
+MOST_CONNECTIONS = 2000
+"""Open ones; who comes then is told 503."""
 GRACE_S = 3
 
 
 def application(
-    routes: Sequence[BaseRoute], *, dashboard: Dashboard | None = None, names: Collection[str] = ()
+    routes: Sequence[BaseRoute],
+    *,
+    dashboard: Dashboard | None = None,
+    names: Collection[str] = (),
+    any_address: bool = False,
 ) -> Starlette:
-    """The ASGI application around `routes`, behind `dashboard`; `names`: asked under these besides loopback's."""
+    """The ASGI application around `routes`, behind `dashboard`; `names`, `any_address`: as OwnNames has them."""
     every = [method for method in METHODS if method != "OPTIONS"]
     handlers = {Refusal: _refused, HTTPException: _not_served, ClientDisconnect: _left, Exception: _broken}
     return Starlette(
         routes=[*routes, Route("/{rest:path}", _unknown, methods=every)],
         middleware=[
-            Middleware(OwnNames, names=names),
+            Middleware(OwnNames, names=names, any_address=any_address),
             *([Middleware(Front, dashboard=dashboard)] if dashboard else []),
             Middleware(
                 CORSMiddleware,
@@ -59,6 +66,7 @@ def application(
                 expose_headers=EXPOSED,
                 max_age=3600,
             ),
+            Middleware(Bounds),
         ],
         exception_handlers=handlers,  # type: ignore[arg-type]  # Starlette types the handler by Exception
     )
@@ -94,7 +102,7 @@ class _Server(uvicorn.Server):
 
 
 class Gateway:
-    """Serves `application(routes)` on loopback while started."""
+    """Serves `application(routes)` while started."""
 
     def __init__(
         self,
@@ -103,10 +111,12 @@ class Gateway:
         next_free: bool = False,
         dashboard: Dashboard | None = None,
         names: Collection[str] = (),
+        listen: Listen | None = None,
     ) -> None:
         """`port` None: any free one. `next_free`: when `port` is taken, the next one that is not."""
         self._dashboard = dashboard
-        self._names = names
+        self._listen = listen or Listen()
+        self._names = self._listen.names(names)
         self._wanted = port or 0
         self._next_free = next_free
         self._server: _Server | None = None
@@ -116,18 +126,33 @@ class Gateway:
     @property
     def url(self) -> str:
         """Base URL, as a Supabase client is given it."""
-        return f"http://{HOST}:{self.port}"
+        return self._listen.url(self.port)
+
+    @property
+    def warning(self) -> str | None:
+        """What whoever starts it has to be told."""
+        return self._listen.warning
 
     async def start(self, routes: Sequence[BaseRoute]) -> None:
         """Bind and serve; StackError names a port that is taken."""
+        tls = self._listen.tls
+        if tls:
+            tls.check()
         listener = self._bind()
         self.port = int(listener.getsockname()[1])
+        if self.warning:
+            log.warning(self.warning)
         config = uvicorn.Config(
-            application(routes, dashboard=self._dashboard, names=self._names),
+            application(routes, dashboard=self._dashboard, names=self._names, any_address=self._listen.exposed),
+            ssl_certfile=tls.certificate if tls else None,
+            ssl_keyfile=tls.key if tls else None,
+            http=Connection,
+            limit_concurrency=MOST_CONNECTIONS,
             log_config=None,
             log_level="warning",  # at INFO uvicorn logs websocket addresses, and an API key is in them
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # any page in a browser on this machine can write X-Forwarded-For
             lifespan="off",
             ws="websockets-sansio",
             ws_ping_interval=None,
@@ -155,19 +180,19 @@ class Gateway:
         tries = PORTS_TRIED if self._next_free and self._wanted else 1
         for port in range(self._wanted, self._wanted + tries):
             # With proto=0 asyncio would leave Nagle on: 40 ms on every small answer.
-            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+            listener = socket.socket(self._listen.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                listener.bind((HOST, port))
+                listener.bind((self._listen.host, port))
                 listener.listen(128)
             except OSError as err:
                 listener.close()
                 if err.errno not in {errno.EADDRINUSE, errno.EACCES}:
-                    raise StackError(f"the gateway cannot listen on {HOST}:{port}: {err}") from err
+                    raise StackError(f"the gateway cannot listen on {self._listen.host}:{port}: {err}") from err
                 continue
             return listener
         last = f" to {self._wanted + tries - 1}" if tries > 1 else ""
         raise StackError(
-            f"port {self._wanted}{last} of {HOST} is in use by another program",
+            f"port {self._wanted}{last} of {self._listen.host} is in use by another program",
             hint="Choose another port, or stop that program.",
         )

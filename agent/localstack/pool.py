@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -32,8 +33,8 @@ class Pool:
             max_size=size,
             reconnect_timeout=RECONNECT_S,
             max_idle=IDLE_S,
-            # Costs 0.1 ms, and no caller ever meets a connection that a restart of Postgres has broken.
-            check=AsyncConnectionPool.check_connection,
+            # No caller ever meets a connection that a restart of Postgres has broken.
+            check=_check,
             open=False,
         )
 
@@ -47,20 +48,34 @@ class Pool:
         await self._pool.close()
 
     @asynccontextmanager
+    async def lease(self) -> AsyncIterator[AsyncConnection]:
+        """A connection on its own: what is sent is committed as it comes. The same errors as `connection`."""
+        connection = await self._take()
+        try:
+            if not connection.autocommit:
+                await connection.set_autocommit(True)
+            yield connection
+        finally:
+            await self._pool.putconn(connection)
+
+    @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
         """A connection in a transaction. NoDatabase, or PoolTimeout when all of them are busy for 5 s."""
-        try:
-            connection = await self._pool.getconn(timeout=QUICK_S)
-        except PoolTimeout:
-            await self._probe()
-            # It pauses longer after each dead connection that it meets: throw them all out at once.
-            await self._pool.check()
-            connection = await self._pool.getconn(timeout=PATIENCE_S)
+        connection = await self._take()
         try:
             async with connection:
                 yield connection
         finally:
             await self._pool.putconn(connection)
+
+    async def _take(self) -> AsyncConnection:
+        try:
+            return await self._pool.getconn(timeout=QUICK_S)
+        except PoolTimeout:
+            await self._probe()
+            # It pauses longer after each dead connection that it meets: throw them all out at once.
+            await self._pool.check()
+            return await self._pool.getconn(timeout=PATIENCE_S)
 
     async def _probe(self) -> None:
         try:
@@ -68,3 +83,11 @@ class Pool:
                 pass
         except psycopg.Error as err:
             raise NoDatabase(str(err)) from err
+
+
+async def _check(connection: AsyncConnection) -> None:
+    """A connection that was closed at the other end has something to read; only then is Postgres asked."""
+    waiting = select.poll()
+    waiting.register(connection.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
+    if waiting.poll(0):
+        await AsyncConnectionPool.check_connection(connection)

@@ -7,15 +7,12 @@ is stopped by the next start on the same folder.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
 import os
 import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO
 from urllib.parse import quote
 
 import structlog
@@ -23,6 +20,8 @@ import structlog
 from agent.errors import StackError
 from agent.localstack.binaries import Binaries, locate
 from agent.localstack.footing import REFUGE, Footing, Kind, find_footing, give, place_in_refuge
+from agent.localstack.hold import Hold
+from agent.localstack.majors import finish_upgrade, major_of, older_programs, upgrade
 from agent.localstack.orphans import end_orphan
 from agent.localstack.server import Server
 
@@ -50,8 +49,14 @@ class Cluster:
         progress: Progress | None = None,
         refuge: Path = REFUGE,
         only: Sequence[Kind] | None = None,
+        doing: str = "running",
+        older: Path | None = None,
     ) -> None:
-        """`binaries`: instead of those `locate()` finds; `refuge`, `only`: see `footing` (root alone)."""
+        """`binaries`: instead of those `locate()` finds; `refuge`, `only`: see `footing` (root alone).
+
+        `doing`: what others are told who want the folder meanwhile. `older`: where the programs are of the version that
+        made the data, when it was an older one (`majors`).
+        """
         # Postgres is started with `/` as its working directory, and an orphan is known by the spelling of its path.
         self._folder = folder.resolve()
         self._binaries = binaries
@@ -64,7 +69,10 @@ class Cluster:
         self._socket_dir: Path | None = None
         self._server: Server | None = None
         self._supervisor: asyncio.Task[None] | None = None
-        self._lock: IO[str] | None = None
+        self._doing = doing
+        self._older = older
+        self.hold = Hold(self._beside(".lock"))
+        """Ours while it runs."""
         self.footing: Footing | None = None
         """How it runs; None before the first start."""
 
@@ -82,7 +90,7 @@ class Cluster:
         """Create the cluster if it is new, start the server, return when it answers. StackError says why not."""
         if self._supervisor:
             return
-        self._lock = self._take_lock()
+        self._take_hold()
         try:
             self.password = read_password(self._beside(".password"))
             if self._binaries is None:
@@ -92,6 +100,7 @@ class Cluster:
         except BaseException:
             await self.stop()
             raise
+        self.hold.tell(sockets=str(self._socket_dir))
         self._supervisor = asyncio.create_task(self._supervise(self._server), name="localstack-postgres")
 
     async def stop(self) -> None:
@@ -105,27 +114,30 @@ class Cluster:
             self._server = None
         if self._socket_dir:
             shutil.rmtree(self._socket_dir, ignore_errors=True)
-        if self._lock:
-            self._lock.close()
-            self._lock = None
+        self.hold.release()
 
     def erase(self) -> None:
         """Remove the data, wherever it came to lie. StackError while another process runs it."""
-        lock = self._take_lock()
+        self._take_hold()
         try:
             for place in (self._folder, place_in_refuge(self._folder, self._refuge)):
                 shutil.rmtree(place, ignore_errors=True)
         finally:
-            lock.close()
+            self.hold.release()
 
     async def _launch(self, footing: Footing) -> Server:
         server = Server(
             footing, socket_dir=self._make_socket_dir(footing), log_path=self._beside(".log"), durable=self._fsync
         )
         await end_orphan(server.data)
+        finish_upgrade(footing.folder)
         if not server.data.exists():
             self._progress("Creating the database cluster")
             await server.create(self.password)
+        elif (made_by := major_of(server.data)) != footing.binaries.major:
+            old = await asyncio.to_thread(older_programs, made_by, footing, given=self._older, copies=self._refuge)
+            self._progress(f"Bringing the database from PostgreSQL {made_by} to {footing.binaries.major}")
+            await upgrade(server, old, self.password)
         self._progress("Starting PostgreSQL")
         try:
             await server.launch()
@@ -153,24 +165,9 @@ class Cluster:
     def _beside(self, suffix: str) -> Path:
         return self._folder.parent / f"{self._folder.name}{suffix}"
 
-    def _take_lock(self) -> IO[str]:
+    def _take_hold(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with contextlib.ExitStack() as stack:
-            lock = stack.enter_context(self._beside(".lock").open("a+"))
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as err:
-                lock.seek(0)
-                holder = lock.read().strip() or "unknown"
-                raise StackError(
-                    f"the local stack in {self._folder.parent} is already running (process {holder})",
-                    hint="Stop that one, or use another folder.",
-                ) from err
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
-            stack.pop_all()
-            return lock
+        self.hold.take(self._doing)
 
     def _make_socket_dir(self, footing: Footing) -> Path:
         """A private folder with a short path; the same one for the life of this object."""

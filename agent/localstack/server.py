@@ -6,15 +6,17 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 from agent.errors import StackError
+from agent.localstack.binaries import Binaries
 from agent.localstack.footing import Footing, give
 from agent.localstack.orphans import WATCHER, end_process, is_ready
+from agent.localstack.rotation import rotate
 
 START_S = 60.0
-LOG_LIMIT = 1_000_000
 CLEAN_ENVIRONMENT = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C", "TZ": "UTC", "HOME": "/"}
 SMALL = {
     "shared_buffers": "32MB",
@@ -54,9 +56,12 @@ IO_WORKERS_SINCE = 18
 class Server:
     """One server on `footing`'s data; may be launched again after it ended."""
 
-    def __init__(self, footing: Footing, *, socket_dir: Path, log_path: Path, durable: bool) -> None:
-        self._footing = footing
-        self._socket_dir = socket_dir
+    def __init__(
+        self, footing: Footing, *, socket_dir: Path, log_path: Path, durable: bool, data: str = "data"
+    ) -> None:
+        self.footing = footing
+        self.socket_dir = socket_dir
+        self._data = data
         self._log_path = log_path
         self._durable = durable
         self._process: asyncio.subprocess.Process | None = None
@@ -65,16 +70,24 @@ class Server:
     @property
     def data(self) -> Path:
         """The data directory."""
-        return self._footing.folder / "data"
+        return self.footing.folder / self._data
 
     @property
     def pid(self) -> int | None:
         """Process id while it runs."""
         return self._process.pid if self._process and self._process.returncode is None else None
 
+    def beside(self, *, binaries: Binaries | None = None, data: str | None = None, sockets: str = "") -> Server:
+        """One in the same place that differs in its programs, its data or the folder of its socket (below ours)."""
+        footing = replace(self.footing, binaries=binaries or self.footing.binaries)
+        place = self.socket_dir / sockets
+        return Server(
+            footing, socket_dir=place, log_path=self._log_path, durable=self._durable, data=data or self._data
+        )
+
     async def create(self, password: str) -> None:
         """Run initdb into a draft folder, so that an interrupted one leaves no half cluster."""
-        identity, home = self._footing.identity, self._footing.folder
+        identity, home = self.footing.identity, self.footing.folder
         draft, secret = home / "data.new", home / "password.new"
         await asyncio.to_thread(shutil.rmtree, draft, ignore_errors=True)
         secret.unlink(missing_ok=True)
@@ -91,21 +104,21 @@ class Server:
         draft.rename(self.data)
 
     def _initdb(self, draft: Path, secret: Path) -> list[str]:
-        command = [str(self._footing.binaries.program("initdb")), "-D", str(draft), "-U", "postgres"]
+        command = [str(self.footing.binaries.program("initdb")), "-D", str(draft), "-U", "postgres"]
         command += [f"--pwfile={secret}", "--auth=scram-sha-256", "--encoding=UTF8", "--wal-segsize=4", "--locale=C"]
-        if self._footing.binaries.major >= BUILTIN_LOCALES_SINCE:
+        if self.footing.binaries.major >= BUILTIN_LOCALES_SINCE:
             command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         return command if self._durable else [*command, "--no-sync"]
 
     async def _run(self, command: list[str]) -> tuple[int | None, str]:
         process = await asyncio.create_subprocess_exec(
-            *self._footing.identity.prefix,
+            *self.footing.identity.prefix,
             *command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             env=CLEAN_ENVIRONMENT,
-            **self._footing.identity.arguments(),
+            **self.footing.identity.arguments(),
         )
         try:
             said, _ = await process.communicate()
@@ -115,22 +128,22 @@ class Server:
 
     async def launch(self) -> None:
         """Start server and watcher; return when it answers, StackError when it ends instead."""
-        command = [str(self._footing.binaries.program("postgres")), "-D", str(self.data)]
+        command = [str(self.footing.binaries.program("postgres")), "-D", str(self.data)]
         for name, value in self._settings().items():
             command += ["-c", f"{name}={value}"]
         with self._open_log() as log_file:
             self._process = await asyncio.create_subprocess_exec(
-                *self._footing.identity.prefix,
+                *self.footing.identity.prefix,
                 *command,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log_file,
                 stderr=log_file,
                 env=CLEAN_ENVIRONMENT,
-                **self._footing.identity.arguments(),
+                **self.footing.identity.arguments(),
             )
         self._watcher = await asyncio.create_subprocess_exec(
             *("/bin/sh", "-c", WATCHER, "cronmirror-watcher"),
-            *(str(self._process.pid), str(self.data / "postmaster.pid"), str(self._socket_dir)),
+            *(str(self._process.pid), str(self.data / "postmaster.pid"), str(self.socket_dir)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
@@ -158,14 +171,13 @@ class Server:
 
     def _settings(self) -> dict[str, str]:
         settings: Mapping[str, str] = SMALL | BEHAVIOUR | ({} if self._durable else UNSAFE)
-        sockets = {"unix_socket_directories": str(self._socket_dir), "unix_socket_permissions": "0700"}
+        sockets = {"unix_socket_directories": str(self.socket_dir), "unix_socket_permissions": "0700"}
         # 18 would start three I/O workers.
-        lean = {"io_method": "sync"} if self._footing.binaries.major >= IO_WORKERS_SINCE else {}
+        lean = {"io_method": "sync"} if self.footing.binaries.major >= IO_WORKERS_SINCE else {}
         return {**settings, **sockets, **lean}
 
     def _open_log(self) -> IO[bytes]:
-        if self._log_path.exists() and self._log_path.stat().st_size > LOG_LIMIT:
-            self._log_path.rename(self._log_path.with_suffix(".log.1"))
+        rotate(self._log_path)
         return self._log_path.open("ab")
 
     async def _until_ready(self, process: asyncio.subprocess.Process) -> None:

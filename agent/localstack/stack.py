@@ -21,23 +21,25 @@ from agent.control.page import BUILT, Page
 from agent.control.settings import Settings
 from agent.errors import StackError
 from agent.localstack.accounts import BCRYPT_LIMIT, BCRYPT_ROUNDS, Accounts
-from agent.localstack.auth import Auth
+from agent.localstack.auth import Auth, Policy
 from agent.localstack.binaries import Binaries
 from agent.localstack.bootstrap import bootstrap
-from agent.localstack.catalog import SchemaCache
 from agent.localstack.external import ExternalDatabase
 from agent.localstack.gateway import Gateway
 from agent.localstack.invitations import Invitations
 from agent.localstack.keys import Keys
+from agent.localstack.limits import DEFAULT, Limits
+from agent.localstack.listen import Listen
 from agent.localstack.pool import Pool
 from agent.localstack.postgres import Cluster, read_password
 from agent.localstack.realtime import Realtime
-from agent.localstack.rest import Rest
+from agent.localstack.rest import Rest, SchemaCache
 
 log = structlog.get_logger()
 
 Progress = Callable[[str], None]
 Closer = Callable[[], Awaitable[None]]
+Prepare = Callable[[str], Awaitable[object]]
 AUTH_CONNECTIONS = 4
 
 
@@ -52,16 +54,24 @@ class Options:
     fsync: bool = True
     """False: the folder need not survive the machine (tests)."""
     bcrypt_rounds: int = BCRYPT_ROUNDS
+    sign_up: bool = False
+    """Whether anybody may make an account; it is confirmed at once, for no mail is sent."""
+    limits: Limits = DEFAULT
+    """How often somebody may fail to sign in."""
     pool_size: int = 12
     """Connections of `/rest/v1`; `/auth/v1` has four of its own."""
     binaries: Binaries | None = None
     """Another PostgreSQL than the one that `locate()` finds."""
     database_url: str | None = None
     """A PostgreSQL that somebody else runs; its user must be a superuser."""
+    older: Path | None = None
+    """PostgreSQL's programs of the version that made the data, where that is an older one."""
     project: str | None = None
     """The project that the dashboard opens with."""
     page: Path = BUILT
     """The folder of the built dashboard."""
+    listen: Listen | None = None
+    """Where; loopback unless said."""
     names: frozenset[str] = frozenset()
     """Host names (lower case, no port) under which the gateway may be asked, besides loopback's own."""
 
@@ -77,12 +87,16 @@ class LocalStack:
         next_free: bool = False,
         options: Options | None = None,
         progress: Progress | None = None,
+        prepare: Prepare | None = None,
     ) -> None:
+        """`prepare` is given the superuser's address before anything is served: migrations are applied there."""
         self._dir = state_dir
         self._options = options or Options()
         self._progress: Progress = progress or (lambda _: None)
+        self._prepare = prepare
         self._dashboard = Dashboard(Page(self._options.page), self._page_settings)
-        self._gateway = Gateway(port=port, next_free=next_free, dashboard=self._dashboard, names=self._options.names)
+        names, listen = self._options.names, self._options.listen
+        self._gateway = Gateway(port=port, next_free=next_free, dashboard=self._dashboard, names=names, listen=listen)
         self._keys: Keys | None = None
         self._accounts: Accounts | None = None
         self._invitations: Invitations | None = None
@@ -118,9 +132,13 @@ class LocalStack:
             await self._begin(self.database.start, self.database.stop)
             self._progress("Preparing the database")
             await bootstrap(self.dsn, self.database.password)
+            if self._prepare:
+                await self._prepare(self.dsn)
             self._progress("Starting the gateway")
             await self._gateway.start(await self._open_services(self._keys))
             self._closers.append(self._gateway.stop)
+            if isinstance(self.database, Cluster):
+                self.database.hold.tell(url=self.url)
         except psycopg.Error as err:
             await self.stop()
             raise StackError(f"the local stack could not use its database: {err}") from err
@@ -176,10 +194,11 @@ class LocalStack:
         realtime = Realtime(dsn=self.dsn, keys=keys)
         await self._begin(realtime.start, realtime.stop)
         self._accounts = Accounts(auth_pool, rounds=options.bcrypt_rounds)
-        auth = Auth(self._accounts, keys, ttl_s=options.token_ttl_s, issuer=lambda: f"{self.url}/auth/v1")
+        policy = Policy(ttl_s=options.token_ttl_s, issuer=lambda: f"{self.url}/auth/v1", sign_up=options.sign_up)
+        auth = Auth(self._accounts, keys, policy=policy, limits=options.limits)
         rest = Rest(rest_pool, cache, keys, leeway_s=options.leeway_s)
         self._invitations = Invitations(auth, self._dashboard)
-        return [*realtime.routes(), *auth.routes(), *rest.routes(), self._invitations.route()]
+        return [*rest.routes(), *realtime.routes(), *auth.routes(), self._invitations.route()]
 
     async def _begin(self, start: Callable[[], Awaitable[None]], stop: Closer) -> None:
         """Remember how to end it first: a start that fails half-way is cleaned up too."""
@@ -199,7 +218,13 @@ class LocalStack:
         options = self._options
         if options.database_url is None:
             folder = self._dir / "postgres"
-            return Cluster(folder, binaries=options.binaries, fsync=options.fsync, progress=self._progress)
+            return Cluster(
+                folder,
+                binaries=options.binaries,
+                fsync=options.fsync,
+                progress=self._progress,
+                older=options.older,
+            )
         self._dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         return ExternalDatabase(options.database_url, read_password(self._dir / "database.password"))
 

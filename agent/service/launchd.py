@@ -9,9 +9,10 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from agent.errors import ServiceError
-from agent.service.unit import STOP_MARGIN_S, ServiceSpec, Status, fill
+from agent.service.unit import STOP_MARGIN_S, Kind, ServiceSpec, Status, fill
 
-TEMPLATE = "app.cronmirror.agent.plist"
+TEMPLATES: dict[Kind, str] = {"agent": "app.cronmirror.agent.plist", "local": "app.cronmirror.local.plist"}
+LABELS: dict[Kind, str] = {"agent": "app.cronmirror.", "local": "app.cronmirror-local."}
 
 
 class Launchd:
@@ -21,13 +22,13 @@ class Launchd:
 
     def __init__(self, home: Path, templates: Path, shell: Callable[[Sequence[str]], tuple[int, str]]) -> None:
         self._folder = home / "Library" / "LaunchAgents"
-        self._template = templates / TEMPLATE
+        self._templates = templates
         self._shell = shell
         self._domain = f"gui/{os.getuid()}"
 
     def label(self, spec: ServiceSpec) -> str:
         """The service's name for launchctl."""
-        return f"app.cronmirror.{spec.slug}"
+        return LABELS[spec.kind] + spec.slug
 
     def file(self, spec: ServiceSpec) -> Path:
         """Where launchd looks for a person's agents."""
@@ -38,14 +39,14 @@ class Launchd:
         words = {
             "label": self.label(spec),
             "python": str(spec.python),
-            "config": str(spec.config),
+            "config": str(spec.config or ""),
             "state_dir": str(spec.state_dir),
             "home": str(spec.home),
             "path": spec.path,
             "log": str(spec.log),
             "stop_timeout": str(round(spec.drain_timeout_s) + STOP_MARGIN_S),
         }
-        text = fill(self._template.read_text(encoding="utf-8"), words, escape)
+        text = fill((self._templates / TEMPLATES[spec.kind]).read_text(encoding="utf-8"), words, escape)
         plistlib.loads(text.encode())
         return text
 

@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agent.errors import ServiceError
-from agent.service.unit import STOP_MARGIN_S, ServiceSpec, Status, fill
+from agent.service.unit import STOP_MARGIN_S, Kind, ServiceSpec, Status, fill
 
-TEMPLATE = "cronmirror.service"
+TEMPLATES: dict[Kind, str] = {"agent": "cronmirror.service", "local": "cronmirror-local.service"}
+LABELS: dict[Kind, str] = {"agent": "cronmirror-", "local": "cronmirror.local-"}
+"""A project's slug has no full stop in it: no agent's unit is a stack's."""
 
 
 def quote(word: str) -> str:
@@ -25,12 +27,12 @@ class Systemd:
 
     def __init__(self, home: Path, templates: Path, shell: Callable[[Sequence[str]], tuple[int, str]]) -> None:
         self._folder = home / ".config" / "systemd" / "user"
-        self._template = templates / TEMPLATE
+        self._templates = templates
         self._shell = shell
 
     def label(self, spec: ServiceSpec) -> str:
         """The unit's name."""
-        return f"cronmirror-{spec.slug}.service"
+        return f"{LABELS[spec.kind]}{spec.slug}.service"
 
     def file(self, spec: ServiceSpec) -> Path:
         """Where systemd looks for a person's units."""
@@ -42,11 +44,11 @@ class Systemd:
             "label": self.label(spec),
             "project": spec.project,
             "python": str(spec.python),
-            "config": str(spec.config),
+            "config": str(spec.config or ""),
             "state_dir": str(spec.state_dir),
             "stop_timeout": str(round(spec.drain_timeout_s) + STOP_MARGIN_S),
         }
-        template = self._template.read_text(encoding="utf-8")
+        template = (self._templates / TEMPLATES[spec.kind]).read_text(encoding="utf-8")
         # `Environment=` does not expand `$`, so its words are quoted as a whole and without doubling it.
         for name, value in (("home", f"HOME={spec.home}"), ("path", f"PATH={spec.path}")):
             if "\n" in value:

@@ -1,4 +1,4 @@
-"""What a service manager needs to know of an agent, and the template filled in with it."""
+"""What a service manager needs to know of an agent or a local stack, and the template filled in with it."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ from typing import Literal
 
 from agent.errors import ServiceError
 
+Kind = Literal["agent", "local"]
 STOP_MARGIN_S = 30
 """The service manager waits this much longer than `drain_timeout` before it kills."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceSpec:
-    """One installed agent."""
+    """One installed agent, or one local stack."""
 
     project: str
     python: Path
     """The interpreter of the environment that has cronmirror."""
-    config: Path
+    config: Path | None = None
+    """An agent's."""
     state_dir: Path
     home: Path
     path: str
     """The PATH that jobs will see: launchd and systemd load no shell profile."""
     drain_timeout_s: float
+    kind: Kind = "agent"
 
     @property
     def slug(self) -> str:
@@ -35,8 +38,8 @@ class ServiceSpec:
 
     @property
     def log(self) -> Path:
-        """Where launchd writes what the agent prints (systemd has its journal)."""
-        return self.state_dir / "agent.log"
+        """Where launchd writes what it prints (systemd has its journal)."""
+        return self.state_dir / ("agent.log" if self.kind == "agent" else "stack.log")
 
 
 @dataclass(frozen=True, kw_only=True)

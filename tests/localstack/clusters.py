@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import psycopg
 
+from agent.localstack.binaries import _system, locate
 from agent.localstack.footing import Kind, identities
 from agent.localstack.postgres import Cluster
 
@@ -27,6 +29,10 @@ def take_port(taken: socket.socket) -> int:
 
 KINDS: list[Kind] = [each.kind for each in identities()]
 """As root: namespace and dropped. Otherwise: self."""
+OLDER = [each for each in _system() if each.major < locate().major]
+"""Installations of older major versions on this machine."""
+if not OLDER and os.environ.get("CRONMIRROR_REQUIRE_PG15") == "1":
+    raise RuntimeError("no older PostgreSQL is on this machine: apt-get install postgresql-15")
 Make = Callable[..., Cluster]
 
 
@@ -44,3 +50,9 @@ async def run(cluster: Cluster, statement: str) -> None:
 def socket_dir(cluster: Cluster) -> Path:
     assert cluster._socket_dir
     return cluster._socket_dir
+
+
+def data_of(cluster: Cluster) -> Path:
+    """The data directory of one that was started."""
+    assert cluster.footing
+    return cluster.footing.folder / "data"

@@ -67,10 +67,26 @@ async def test_bad_credentials_are_always_the_same_400(api: Api, body: dict[str,
     assert answer.json() == {"code": 400, "error_code": "invalid_credentials", "msg": "Invalid login credentials"}
 
 
-async def test_clients_that_name_the_api_version_get_the_newer_error_shape(api: Api) -> None:
-    answer = await grant(api, "password", ANN | {"password": "x"}, x_supabase_api_version="2024-01-01")
+@pytest.mark.parametrize("version", ["2024-01-01", "2024-01-02", "2026-11-28"])
+async def test_since_api_version_2024_01_01_errors_have_code_and_message(api: Api, version: str) -> None:
+    answer = await grant(api, "password", ANN | {"password": "x"}, x_supabase_api_version=version)
     assert answer.json() == {"code": "invalid_credentials", "message": "Invalid login credentials"}
     assert answer.headers["x-supabase-api-version"] == "2024-01-01"
+    assert answer.headers["x-sb-error-code"] == "invalid_credentials"
+
+
+@pytest.mark.parametrize("version", ["2023-12-31", "newest", "20240101", "2024-13-01", "2024-1-1"])
+async def test_an_older_api_version_and_what_is_no_date_get_the_first_error_shape(api: Api, version: str) -> None:
+    answer = await grant(api, "password", ANN | {"password": "x"}, x_supabase_api_version=version)
+    assert answer.json() == {"code": 400, "error_code": "invalid_credentials", "msg": "Invalid login credentials"}
+    assert "x-supabase-api-version" not in answer.headers
+
+
+async def test_a_short_password_still_signs_in_and_is_called_weak(table: StackThread, api: Api, new_email: str) -> None:
+    table.create_user(new_email, "short")
+    session = (await grant(api, "password", {"email": new_email, "password": "short"})).json()
+    message = "Password should be at least 6 characters."
+    assert session["weak_password"] == {"message": message, "reasons": ["length"]}
 
 
 @pytest.mark.parametrize(
@@ -81,6 +97,10 @@ async def test_clients_that_name_the_api_version_get_the_newer_error_shape(api: 
         ("password", {"email": 3, "password": "x"}, 400, "bad_json"),
         ("password", {"password": "x"}, 400, "validation_failed"),
         ("password", {"phone": "+49", "password": "x"}, 422, "phone_provider_disabled"),
+        ("password", {"phone": "+49", "email": "a@b.c", "password": "x"}, 400, "validation_failed"),
+        ("password", b'{"email": NaN}', 400, "bad_json"),
+        ("password", b"[" * 20_000, 400, "bad_json"),
+        ("password", b"null", 400, "validation_failed"),
         ("refresh_token", {}, 400, "validation_failed"),
         ("refresh_token", {"refresh_token": "unknown"}, 400, "refresh_token_not_found"),
         ("refresh_token", {"refresh_token": "a\0b"}, 400, "validation_failed"),
@@ -200,11 +220,16 @@ async def test_user_returns_who_is_signed_in(api: Api) -> None:
         ("EXPIRED", 403, "bad_jwt"),
         ("NOBODY", 403, "user_not_found"),
         ("NO SESSION", 403, "session_not_found"),
-        ("NOT A UUID", 403, "bad_jwt"),
+        ("NOT A UUID", 400, "bad_jwt"),
+        ("NO UUID SESSION", 403, "bad_jwt"),
+        ("OTHER'S SESSION", 403, "session_not_found"),
     ],
 )
 async def test_user_refuses_everybody_else(api: Api, authorization: str, status: int, code: str) -> None:
     keys, me = api.stack.keys, api.stack.keys.verify(str(api.token))
+    api.stack.create_user("bob@example.com", "pw-pw-pw")
+    bobs = (await grant(api, "password", ANN | {"email": "bob@example.com"})).json()
+    others_session = keys.verify(bobs["access_token"])["session_id"]
     tokens = {
         "ANON": keys.anon_key,
         "OTHERS": keys.anon_key[:-5] + "AAAAA",
@@ -212,6 +237,8 @@ async def test_user_refuses_everybody_else(api: Api, authorization: str, status:
         "NOBODY": keys.mint(me | {"sub": str(uuid4())}, 9),
         "NO SESSION": keys.mint(me | {"session_id": str(uuid4())}, 9),
         "NOT A UUID": keys.mint(me | {"sub": "ann"}, 9),
+        "NO UUID SESSION": keys.mint(me | {"session_id": "x"}, 9),
+        "OTHER'S SESSION": keys.mint(me | {"session_id": others_session}, 9),
     }
     given = f"Bearer {tokens[authorization]}" if authorization in tokens else authorization
     answer = await api.get("/auth/v1/user", authorization=given)
@@ -236,61 +263,12 @@ async def test_an_unknown_scope_is_refused(api: Api) -> None:
     assert (await api.post("/auth/v1/logout?scope=all", None)).status_code == 400
 
 
-async def test_the_service_role_creates_users(service: Api, new_email: str) -> None:
-    body = {"email": new_email.upper(), "password": "pw-pw-pw", "email_confirm": True, "user_metadata": {"a": 1}}
-    answer = await service.post("/auth/v1/admin/users", body)
-    assert (answer.status_code, answer.json()["email"]) == (200, new_email)
-    assert answer.json()["user_metadata"] == {"a": 1, "email_verified": True}
-    assert answer.json()["identities"][0]["provider"] == "email"
-    assert (await grant(service, "password", {"email": new_email, "password": "pw-pw-pw"})).status_code == 200
-    again = await service.post("/auth/v1/admin/users", body)
-    assert (again.status_code, again.json()["error_code"]) == (422, "email_exists")
-
-
-async def test_a_secret_key_alone_is_enough_for_that(service: Api, new_email: str) -> None:
-    service.key = service.stack.keys.secret_key
-    body = {"email": new_email, "password": "pw-pw-pw"}
-    assert (await service.post("/auth/v1/admin/users", body)).status_code == 200
-    answer = await grant(service, "password", body)
-    assert answer.json()["error_code"] == "email_not_confirmed"
-
-
-async def test_nobody_else_does(anon: Api, api: Api, new_email: str) -> None:
-    for someone in (anon, api):
-        answer = await someone.post("/auth/v1/admin/users", {"email": new_email, "password": "pw-pw-pw"})
-        assert (answer.status_code, answer.json()["error_code"]) == (403, "not_admin")
-
-
-@pytest.mark.parametrize(
-    ("change", "status", "code"),
-    [
-        ({"email": None}, 400, "validation_failed"),
-        ({"email": "no address"}, 400, "validation_failed"),
-        ({"email": "a\ud800@example.com"}, 400, "validation_failed"),
-        ({"email": 1}, 400, "bad_json"),
-        ({"password": "x" * 73}, 422, "validation_failed"),
-        ({"password": None}, 501, "not_implemented"),
-        ({"phone": "+49"}, 501, "not_implemented"),
-        ({"ban_duration": "1h"}, 501, "not_implemented"),
-        ({"role": "postgres"}, 501, "not_implemented"),
-        ({"id": "x"}, 400, "validation_failed"),
-        ({"id": 3}, 400, "validation_failed"),
-        ({"app_metadata": []}, 200, None),
-        ({"app_metadata": [1]}, 400, "bad_json"),
-        ({"user_metadata": {"a": "\0"}}, 400, "validation_failed"),
-    ],
-)
-async def test_a_user_that_cannot_be_made(
-    service: Api, new_email: str, change: dict[str, Any], status: int, code: str | None
-) -> None:
-    answer = await service.post("/auth/v1/admin/users", {"email": new_email, "password": "pw-pw-pw"} | change)
-    assert (answer.status_code, answer.json().get("error_code")) == (status, code)
-
-
 async def test_health_settings_and_what_is_not_served(anon: Api) -> None:
     assert (await anon.get("/auth/v1/health")).json()["name"] == "GoTrue"
-    assert (await anon.get("/auth/v1/settings")).json()["external"]["email"] is True
-    for method, path in (("POST", "signup"), ("POST", "otp"), ("GET", "authorize"), ("PUT", "user"), ("GET", "token")):
+    settings = (await anon.get("/auth/v1/settings")).json()
+    assert [name for name, on in settings["external"].items() if on] == ["email"]
+    assert (settings["disable_signup"], settings["mailer_autoconfirm"]) == (True, True)
+    for method, path in (("POST", "factors"), ("GET", "authorize"), ("POST", "admin/generate_link"), ("GET", "token")):
         answer = await anon.call(method, f"/auth/v1/{path}")
         assert (answer.status_code, answer.json()["error_code"]) == (501, "not_implemented")
 

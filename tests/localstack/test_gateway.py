@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 
 from agent.errors import StackError
 from agent.localstack.gateway import Gateway
+from agent.localstack.listen import Listen
 from tests.localstack.clusters import take_port
 from tests.localstack.conftest import Api
 from tests.support.stack import StackThread
@@ -105,10 +106,9 @@ async def test_unheard_of_methods_are_refused_too(anon: Api) -> None:
         assert (answer.status_code, answer.json()["code"]) == (501, "PGRST_LOCAL")
 
 
-async def test_an_address_that_is_not_ours_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.localstack.gateway.HOST", "192.0.2.1")
+async def test_an_address_that_is_not_ours_is_reported() -> None:
     with pytest.raises(StackError, match=r"cannot listen on 192\.0\.2\.1"):
-        await Gateway().start([])
+        await Gateway(listen=Listen(host="192.0.2.1", tls=None)).start([])
 
 
 async def test_a_page_from_anywhere_may_ask(anon: Api) -> None:

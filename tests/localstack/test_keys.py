@@ -56,7 +56,7 @@ def test_a_token_from_the_future_is_not_valid_yet() -> None:
     assert fault(KEYS.mint({"role": "anon", "nbf": 2000}, 60), now=1000) == "malformed"
 
 
-@pytest.mark.parametrize("exp", ["soon", True, float("inf"), [1]])
+@pytest.mark.parametrize("exp", ["soon", True, float("inf"), float("nan"), 10**400, [1]])
 def test_an_expiry_that_is_no_number_is_refused(exp: object) -> None:
     assert fault(jwt.encode({"role": "anon", "exp": exp}, KEYS.jwt_secret)) == "malformed"
 

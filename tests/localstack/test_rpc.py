@@ -53,18 +53,18 @@ async def test_no_body_means_no_arguments(anon: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "body", "signature", "searched"),
+    ("name", "body", "signature", "searched", "better"),
     [
-        ("add", {"b": 1}, "add(b)", "add with parameter b"),
-        ("add", {"a": 1, "zz": 1}, "add(a, zz)", "add with parameters a, zz"),
-        ("nope", {}, "nope without parameters", "nope without parameters"),
-        ("any_number", {"ns": [1]}, "any_number(ns)", "any_number with parameter ns"),
-        ("is_a_trigger", {}, "is_a_trigger without parameters", "is_a_trigger without parameters"),
-        ("pg_sleep", {"seconds": 1}, "pg_sleep(seconds)", "pg_sleep with parameter seconds"),
+        ("add", {"b": 1}, "add(b)", "add with parameter b", "add(a, b)"),
+        ("add", {"a": 1, "zz": 1}, "add(a, zz)", "add with parameters a, zz", "add(a, b)"),
+        ("nope", {}, "nope without parameters", "nope without parameters", None),
+        ("whoamy", {}, "whoamy without parameters", "whoamy without parameters", "whoami"),
+        ("is_a_trigger", {}, "is_a_trigger without parameters", "is_a_trigger without parameters", None),
+        ("pg_sleep", {"seconds": 1}, "pg_sleep(seconds)", "pg_sleep with parameter seconds", None),
     ],
 )
 async def test_a_function_that_does_not_fit_is_pgrst202(
-    anon: Api, name: str, body: dict[str, object], signature: str, searched: str
+    anon: Api, name: str, body: dict[str, object], signature: str, searched: str, better: str | None
 ) -> None:
     answer = await anon.post(f"/rest/v1/rpc/{name}", body)
     assert answer.status_code == 404
@@ -72,7 +72,7 @@ async def test_a_function_that_does_not_fit_is_pgrst202(
         "code": "PGRST202",
         "details": f"Searched for the function public.{searched} or with a single unnamed json/jsonb parameter, "
         "but no matches were found in the schema cache.",
-        "hint": None,
+        "hint": better and f"Perhaps you meant to call the function public.{better}",
         "message": f"Could not find the function public.{signature} in the schema cache",
     }
 
@@ -125,10 +125,16 @@ async def test_a_value_that_does_not_cast_is_400(anon: Api) -> None:
     assert (answer.status_code, answer.json()["code"]) == (400, "22P02")
 
 
-@pytest.mark.parametrize("body", [b"[]", b"[{}]", b"1", b'"a"', b"null", b"{"])
+@pytest.mark.parametrize("body", [b"[1]", b'[{"a": 1}, {"b": 1}]', b"{", b"\xff"])
 async def test_arguments_that_are_no_object_are_pgrst102(anon: Api, body: bytes) -> None:
     answer = await anon.post("/rest/v1/rpc/add", body)
     assert (answer.status_code, answer.json()["code"]) == (400, "PGRST102")
+
+
+@pytest.mark.parametrize("body", [b"[]", b"1", b'"a"', b"null"])
+async def test_what_is_neither_object_nor_array_is_no_arguments(anon: Api, body: bytes) -> None:
+    assert (await anon.post("/rest/v1/rpc/add", body)).json()["code"] == "PGRST202"
+    assert (await anon.post("/rest/v1/rpc/nobody", body)).text == "null"
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,10 @@ def test_roles_are_as_hosted(bare: StackThread) -> None:
         ("authenticator", True, False, False, False),
         ("service_role", False, True, False, False),
     ]
-    assert bare.sql("select pubname from pg_publication") == [{"pubname": "supabase_realtime"}]
+    assert bare.sql("select pubname from pg_publication order by 1") == [
+        {"pubname": "supabase_realtime"},
+        {"pubname": "supabase_realtime_messages_publication"},
+    ]
     assert bare.sql("select auth.uid(), auth.role(), auth.email(), auth.jwt()") == [
         {"uid": None, "role": None, "email": None, "jwt": None}
     ]

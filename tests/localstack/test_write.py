@@ -120,7 +120,7 @@ async def test_an_update_without_representation_is_204(api: Api) -> None:
 
 
 async def test_an_update_of_nothing_changes_nothing(api: Api) -> None:
-    answer = await api.patch("/rest/v1/things?n=eq.1", {}, prefer=RETURN)
+    answer = await api.patch("/rest/v1/things?n=eq.1&select=n", {}, prefer=RETURN)
     assert (answer.status_code, answer.json()) == (200, [])
 
 
@@ -139,7 +139,7 @@ async def test_a_single_object_that_is_not_single_rolls_the_write_back(service: 
     assert (one.status_code, one.json()) == (200, {"label": "one"})
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"nul", b"\xff", b"[1]", b'"text"', b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"", b"{", b"nul", b"\xff", b"[1]", b'{"n": NaN}', b"[" * 100_000])
 async def test_a_body_that_is_no_row_is_pgrst102(api: Api, body: bytes) -> None:
     answer = await api.post("/rest/v1/things", body)
     assert (answer.status_code, answer.json()["code"]) == (400, "PGRST102")

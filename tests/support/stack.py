@@ -21,12 +21,13 @@ from psycopg.rows import dict_row
 
 from agent.adapters.postgres import migrate
 from agent.localstack.keys import Keys
+from agent.localstack.limits import UNLIMITED
 from agent.localstack.postgres import Cluster
 from agent.localstack.stack import LocalStack, Options
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 PATIENCE_S = 60.0
-TEST_OPTIONS = Options(fsync=False, bcrypt_rounds=4)
+TEST_OPTIONS = Options(fsync=False, bcrypt_rounds=4, limits=UNLIMITED)
 
 
 class LoopThread:

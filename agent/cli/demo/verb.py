@@ -17,10 +17,10 @@ from agent.app.place import open_state, state_folder
 from agent.cli.demo import once as timeline
 from agent.cli.demo import view
 from agent.cli.demo.page import PageBuild
+from agent.cli.extras import embedded_stack
 from agent.cli.options import JsonOption
 from agent.cli.output import print_json, stderr, stdout
 from agent.cli.stopping import until_stopped
-from agent.errors import StackError
 
 if TYPE_CHECKING:
     from agent.cli.demo.world import World
@@ -86,13 +86,8 @@ def demo(
 
 
 async def _demo(wishes: Wishes) -> int:
-    try:
-        from agent.cli.demo.world import World, erase  # noqa: PLC0415 - the embedded stack is an extra that may be absent
-    except ModuleNotFoundError as err:
-        raise StackError(
-            f"the demo needs the embedded stack, and {err.name} is not installed",
-            hint="Install it with: pip install 'cronmirror[local]'",
-        ) from err
+    with embedded_stack():
+        from agent.cli.demo.world import World, erase  # noqa: PLC0415
     say = _progress(quiet=wishes.as_json)
     say(f"the demo keeps everything in {wishes.folder}")
     if wishes.fresh:

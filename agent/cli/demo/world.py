@@ -14,18 +14,16 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-import psycopg
-
 from agent.app.migrations import apply_migrations
 from agent.app.people import sign_in
 from agent.app.place import open_place, open_state
 from agent.cli.demo.operator import Operator
 from agent.errors import StackError
+from agent.localstack.home import FIRST_PORT
+from agent.localstack.members import Members, Role
 from agent.localstack.stack import LocalStack, Options
 
 PROJECT = "demo"
-FIRST_PORT = 54321
-"""Where `supabase start` listens, too."""
 OPERATOR = "operator@demo.invalid"
 AGENT = "agent@demo.invalid"
 AGENT_STOP_S = 10.0
@@ -35,13 +33,6 @@ JOBS = Path(__file__).parent / "jobs.yaml"
 MADE = ("config.yaml", "agent.env", "passwords", "agent.log", "page.log", "person.json")
 """What the demo keeps beside its stack; the agent's state comes to it."""
 STATE = ("lock", "agent_id", "instance.json", "session.json", "last-good.yaml", "cronmirror.sqlite3*", "payloads")
-
-ADD_PROJECT = "insert into public.cron_projects (project_id) values (%(project)s) on conflict do nothing"
-ADD_MEMBERS = """
-insert into public.cron_project_members (project_id, user_id, role) values
-  (%(project)s, %(operator)s, 'admin'), (%(project)s, %(agent)s, 'agent')
-on conflict (project_id, user_id) do update set role = excluded.role
-"""
 
 
 class World:
@@ -58,6 +49,7 @@ class World:
             next_free=port is None,
             options=Options(project=PROJECT),
             progress=say,
+            prepare=self._migrate,
         )
         self._password_file = folder / "passwords"
         self._agent: asyncio.subprocess.Process | None = None
@@ -94,8 +86,6 @@ class World:
 
     async def _start(self) -> None:
         await self._stack.start()
-        self._say("applying the migrations")
-        await apply_migrations(self._stack.dsn, say=lambda _: None)
         password = await self._people()
         self._write_config(password)
         self._say("starting the agent")
@@ -106,6 +96,10 @@ class World:
         self._say("waiting until the agent has mirrored its jobs")
         await self._ready()
 
+    async def _migrate(self, dsn: str) -> None:
+        self._say("applying the migrations")
+        await apply_migrations(dsn, say=lambda _: None)
+
     async def _people(self) -> str:
         """An operator and an agent user, members of the project; their password, the same as last time."""
         if not self._password_file.exists():
@@ -113,10 +107,9 @@ class World:
             self._password_file.write_text(secrets.token_urlsafe(24), encoding="utf-8")
         password = self._password_file.read_text(encoding="utf-8")
         self._operator_id = await self._stack.create_user(OPERATOR, password)
-        users = {"operator": self._operator_id, "agent": await self._stack.create_user(AGENT, password)}
-        async with await psycopg.AsyncConnection.connect(self._stack.dsn) as connection:
-            await connection.execute(ADD_PROJECT, {"project": PROJECT})
-            await connection.execute(ADD_MEMBERS, {"project": PROJECT, **users})
+        agent_id = await self._stack.create_user(AGENT, password)
+        roles: dict[UUID, Role] = {self._operator_id: "admin", agent_id: "agent"}
+        await Members(self._stack.dsn).add(PROJECT, roles)
         return password
 
     def _write_config(self, password: str) -> None:

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 from agent.model.value import Json
 
-OPERATORS = frozenset({"eq", "neq", "lt", "lte", "gt", "gte", "in", "like", "ilike", "is", "isdistinct"})
-REFUSED_OPERATORS = frozenset({"match", "imatch"})
-"""Genuine, refused here: a subscriber's regular expression would run against every change."""
+PATTERNS = frozenset({"match", "imatch"})
+"""Regular expressions: a subscriber's runs against every change, and may take its time."""
+OPERATORS = PATTERNS | {"eq", "neq", "lt", "lte", "gt", "gte", "in", "like", "ilike", "is", "isdistinct"}
+LONGEST_PATTERN = 1000
+"""Characters of a regular expression."""
 EVENTS = ("INSERT", "UPDATE", "DELETE")
 LONGEST_FILTER = 16 * 1024
 """Characters: whoever holds the public key may send one."""
@@ -160,10 +162,10 @@ def _filter(segment: str) -> Filter:
     op, dot, value = rest.removeprefix("not.").partition(".")
     if not dot:
         raise BindingError(inspect([op]))
-    if op in REFUSED_OPERATORS:
-        raise BindingError(f"not implemented by the local stack: filter operator {op}")
     if op not in OPERATORS:
         raise BindingError(inspect([op, value]))
+    if op in PATTERNS and len(value) > LONGEST_PATTERN:
+        raise BindingError(f"not implemented by the local stack: a pattern of more than {LONGEST_PATTERN} characters")
     return Filter(column=column, op=op, value=_array(value) if op == "in" else _unquoted(value), negate=negate)
 
 

@@ -5,9 +5,11 @@ What clients sent travels as parameters only; see functions.sql.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, TypeVar
@@ -23,7 +25,10 @@ from agent.localstack.realtime.pgoutput import Change
 from agent.model.value import Json
 
 PUBLICATION = "supabase_realtime"
+MESSAGES_PUBLICATION = "supabase_realtime_messages_publication"
 CONNECT_S = 10
+POLICY_S = 10
+"""A connection of the client waits for its policies: for so long."""
 RECONNECT_S = 2.0
 """psycopg_pool gives an attempt up after this long, and tries again when the next connection is wanted."""
 _LOG = structlog.get_logger()
@@ -35,7 +40,17 @@ set application_name = 'cronmirror realtime'
 """
 _CHECK = "select realtime_local.check_binding(%s, %s, %s, %s::jsonb, %s::text[])"
 _MAY_TELL = "select realtime_local.may_tell(%s, %s)"
-_FAN_OUT = "select * from realtime_local.fan_out(%s::jsonb, %s::jsonb)"
+_MESSAGES = """
+select id, event, payload::text, binary_payload from realtime.messages
+where topic = %s and private and extension = 'broadcast' and inserted_at >= to_timestamp(%s / 1000.0) at time zone 'UTC'
+order by inserted_at desc limit %s
+"""
+_PRUNE = "delete from realtime.messages where inserted_at < now() - interval '72 hours'"
+_FAN_OUT = "select * from realtime_local.fan_out(%s, %s, %s::jsonb, %s::jsonb, %s::jsonb)"
+
+
+class TooSlow(Exception):
+    """The subscribers' filters take longer than they were given."""
 
 
 class SubscriptionRefused(Exception):
@@ -69,12 +84,14 @@ class Database:
 
     async def open(self) -> None:
         """Connect and install the functions. StackError when Postgres cannot be used for a change feed."""
-        functions = resources.files(__package__).joinpath("functions.sql").read_text("utf-8")
+        ours = resources.files(__package__)
+        scripts = [ours.joinpath(name).read_text("utf-8") for name in ("functions.sql", "messages.sql")]
         try:
             async with await psycopg.AsyncConnection.connect(self._dsn, connect_timeout=CONNECT_S) as connection:
                 await _require_logical_wal(connection)
                 await connection.execute("select pg_advisory_xact_lock(hashtext('realtime_local'))")
-                await connection.execute(functions.encode())
+                for script in scripts:
+                    await connection.execute(script.encode())
         except psycopg.Error as err:
             raise StackError(
                 f"the Realtime server cannot use Postgres: {str(err).strip()}",
@@ -109,24 +126,63 @@ class Database:
                         f"for the given connect parameters: [{binding}]"
                     )
 
+    async def ask_and_undo(self, query: str, parameters: Sequence[object]) -> tuple[Any, ...]:
+        """The one row of a query whose traces are rolled back. psycopg.Error, TimeoutError."""
+        async with (
+            asyncio.timeout(POLICY_S),
+            self._checks.connection() as connection,
+            connection.transaction(force_rollback=True),
+        ):
+            found: tuple[Any, ...] | None = await (await connection.execute(query.encode(), parameters)).fetchone()
+        if found is None:
+            raise psycopg.DataError("a question to Postgres had no answer")
+        return found
+
+    async def messages(self, topic: str, since_ms: int, limit: int) -> list[tuple[Any, ...]]:
+        """(id, event, payload, binary_payload) of the newest broadcasts of a private topic, the oldest first."""
+        async with self._checks.connection() as connection:
+            cursor = await connection.execute(_MESSAGES, (topic, since_ms, limit))
+            return (await cursor.fetchall())[::-1]
+
+    async def prune(self) -> None:
+        """Forget broadcasts that are older than what can be asked for again."""
+        async with self._checks.connection() as connection:
+            await connection.execute(_PRUNE)
+
     async def fan_out(
-        self, changes: Sequence[Change], concerned: Sequence[Sequence[int]], audiences: Sequence[Json]
+        self,
+        changes: Sequence[Change],
+        concerned: Sequence[Sequence[int]],
+        audiences: Sequence[Mapping[str, Json]],
+        *,
+        within_ms: int | None = None,
     ) -> list[Payload]:
         """What to send to whom, of those audiences whom each change concerns; one round trip. One call at a time.
 
-        A batch that fails is logged and lost. Raises psycopg.OperationalError when Postgres itself is gone.
+        All changes are of one table and kind. Payloads come in the order of the changes. A batch that fails is logged
+        and lost. Raises psycopg.OperationalError when Postgres itself is gone; TooSlow after `within_ms`.
         """
-        described = [_change(change, to) for change, to in zip(changes, concerned, strict=True)]
-        parameters = (json.dumps(described), json.dumps(audiences))
+        rows: dict[int, list[Json]] = defaultdict(list)
+        for nth, to in enumerate(concerned):
+            for audience in to:
+                rows[audience].append(nth)
+        asked = [{**audience, "rows": rows[nth]} for nth, audience in enumerate(audiences) if nth in rows]
+        relation = changes[0].relation
+        types = {column.name: str(column.type_oid) for column in relation.columns}
+        described = [_change(change) for change in changes]
+        parameters = (relation.oid, changes[0].action, *(json.dumps(each) for each in (types, described, asked)))
         try:
-            return await self._ask_again(lambda connection: _ask(connection, parameters))
+            payloads = await self._ask_again(lambda connection: _ask(connection, parameters, within_ms))
         except psycopg.Error as err:
             if _is_gone(err):
                 await self._forget_changes()
                 raise
-            table = changes[0].relation.table
+            if within_ms is not None and isinstance(err, psycopg.errors.QueryCanceled):
+                raise TooSlow from err
+            table = relation.table
             _LOG.warning("changes were not delivered", table=table, changes=len(changes), error=str(err).strip())
             return []
+        return sorted(payloads, key=lambda payload: payload.change)
 
     async def may_tell(self, relation_oid: int, role: str) -> bool:
         """Whether the table has a primary key and the role may read it; otherwise every change is an error to tell.
@@ -159,10 +215,17 @@ class Database:
             await connection.close()
 
 
-async def _ask(connection: psycopg.AsyncConnection[Any], parameters: tuple[str, str]) -> list[Payload]:
+async def _ask(
+    connection: psycopg.AsyncConnection[Any], parameters: tuple[object, ...], within_ms: int | None
+) -> list[Payload]:
     async with connection.cursor(row_factory=class_row(Payload)) as cursor:
-        await cursor.execute(_FAN_OUT, parameters)
-        return await cursor.fetchall()
+        if within_ms is None:
+            await cursor.execute(_FAN_OUT, parameters)
+            return await cursor.fetchall()
+        async with connection.transaction():
+            await connection.execute("select set_config('statement_timeout', %s, true)", (str(within_ms),))
+            await cursor.execute(_FAN_OUT, parameters)
+            return await cursor.fetchall()
 
 
 def _is_gone(err: psycopg.Error) -> bool:
@@ -205,17 +268,8 @@ async def _require_logical_wal(connection: psycopg.AsyncConnection[Any]) -> None
         )
 
 
-def _change(change: Change, concerned: Sequence[int]) -> Json:
-    return {
-        "to": list(concerned),
-        "xid": change.xid,
-        "relation": change.relation.oid,
-        "action": change.action,
-        "new": change.new,
-        "old": change.old,
-        "types": {column.name: str(column.type_oid) for column in change.relation.columns},
-        "oversized": change.oversized,
-    }
+def _change(change: Change) -> Json:
+    return {"xid": change.xid, "new": change.new, "old": change.old, "oversized": change.oversized}
 
 
 def _exception(err: psycopg.Error) -> str:

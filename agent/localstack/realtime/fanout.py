@@ -7,34 +7,40 @@ whose filters certainly do not hold is not asked about at all.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
 
-from agent.localstack.realtime.bindings import Binding, Filter
-from agent.localstack.realtime.database import Database, Payload
+import structlog
+
+from agent.localstack.realtime.bindings import PATTERNS, Binding, Filter
+from agent.localstack.realtime.database import Database, Payload, TooSlow
 from agent.localstack.realtime.frames import ordered
 from agent.localstack.realtime.hub import Hub, Listener
 from agent.localstack.realtime.pgoutput import Change, Relation
+from agent.localstack.realtime.replay import is_messages, written
 from agent.model.value import Json
 
 BATCH = 64
 """Changes per call: enough to make a bulk insert cheap, few enough that the first is not kept waiting."""
+PATTERN_MS = 1000
+"""How long the regular expressions of all subscribers may take over a batch."""
 _TEXT = 25
 """Type oid of `text`: two are equal where their characters are."""
 _HOLDS_FOR_NULL = frozenset({"is", "isdistinct"})
+_LOG = structlog.get_logger()
 
 
 @dataclass(kw_only=True)
 class _Audiences:
     """Who listens to one table and action, grouped."""
 
-    described: list[Json] = field(default_factory=list)
+    described: list[dict[str, Json]] = field(default_factory=list)
     members: list[list[tuple[Listener, Binding]]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, listeners: Iterator[tuple[Listener, Binding]]) -> _Audiences:
+    def of(cls, listeners: Iterable[tuple[Listener, Binding]]) -> _Audiences:
         groups: dict[object, list[tuple[Listener, Binding]]] = defaultdict(list)
         for channel, binding in listeners:
             identity = channel.identity
@@ -67,17 +73,41 @@ class FanOut:
         """Returns when every frame is queued (not yet sent)."""
         for (relation, action), group in groupby(changes, key=lambda change: (change.relation, change.action)):
             batch = list(group)
+            if is_messages(relation):
+                self._announce(batch)
+                continue
             for start in range(0, len(batch), BATCH):
-                audiences = _Audiences.of(self._hub.listeners(relation.schema, relation.table, action))
-                if audiences.members:
-                    await self._deliver_batch(batch[start : start + BATCH], audiences)
+                await self._deliver_batch(batch[start : start + BATCH], relation, action)
 
-    async def _deliver_batch(self, batch: Sequence[Change], audiences: _Audiences) -> None:
+    def _announce(self, rows: Sequence[Change]) -> None:
+        """Broadcasts written from SQL. Who may hear them was decided when they joined."""
+        for row in rows:
+            message = written(row.new)
+            if message is not None:
+                announcement, private = message
+                self._hub.announce(announcement, private=private)
+
+    async def _deliver_batch(self, batch: Sequence[Change], relation: Relation, action: str) -> None:
+        """Those with regular expressions come last, and do not keep the others waiting for long."""
+        listeners = list(self._hub.listeners(relation.schema, relation.table, action))
+        slow = {channel for channel, binding in listeners if any(each.op in PATTERNS for each in binding.filters)}
+        await self._tell(batch, _Audiences.of(each for each in listeners if each[0] not in slow))
+        try:
+            await self._tell(batch, _Audiences.of(each for each in listeners if each[0] in slow), within_ms=PATTERN_MS)
+        except TooSlow:
+            _LOG.warning("filters took too long; their channels are closed", table=relation.table, channels=len(slow))
+            for channel in slow:
+                channel.end("The filters of this channel take too long")
+
+    async def _tell(self, batch: Sequence[Change], audiences: _Audiences, *, within_ms: int | None = None) -> None:
+        if not audiences.members:
+            return
         concerned = [await self._concerned(change, audiences) for change in batch]
         changes = [change for change, nths in zip(batch, concerned, strict=True) if nths]
         if not changes:
             return
-        for payload in await self._database.fan_out(changes, [each for each in concerned if each], audiences.described):
+        told = [nths for nths in concerned if nths]
+        for payload in await self._database.fan_out(changes, told, audiences.described, within_ms=within_ms):
             data = change_data(changes[payload.change], payload)
             ids: dict[Listener, list[int]] = defaultdict(list)
             for nth in sorted(payload.audiences):

@@ -17,7 +17,7 @@ import psycopg
 import structlog
 from psycopg import pq
 
-from agent.localstack.realtime.database import PUBLICATION
+from agent.localstack.realtime.database import MESSAGES_PUBLICATION, PUBLICATION
 from agent.localstack.realtime.pgoutput import Change, Decoder, Relation
 
 RETRY_FIRST_S = 0.1
@@ -108,7 +108,7 @@ class _Stream:
 
     async def start(self, slot: str) -> None:
         """Begin at the slot's consistent point."""
-        options = f"proto_version '1', publication_names '\"{PUBLICATION}\"'"
+        options = f"proto_version '1', publication_names '\"{PUBLICATION}\",\"{MESSAGES_PUBLICATION}\"'"
         self._connection.send_query(f'START_REPLICATION SLOT "{slot}" LOGICAL 0/0 ({options})'.encode())
         self._connection.flush()
         while self._connection.is_busy():

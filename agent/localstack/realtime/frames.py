@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from agent.model.value import Json
@@ -18,6 +18,8 @@ Frame = str | bytes
 
 USER_BROADCAST_PUSH = 3
 USER_BROADCAST = 4
+LONGEST_NAME = 255
+"""Bytes of a string in a binary frame."""
 _PUSH_HEADER = 7
 """Bytes before the strings of a binary push: its kind and the sizes of five strings and the encoding."""
 
@@ -29,6 +31,8 @@ class UserBroadcast:
     event: str
     is_json: bool
     payload: bytes
+    metadata: str = ""
+    """JSON; what the server says of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +56,19 @@ def ordered(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
+def finite_json(text: str) -> Json:
+    """A JSON document that can be sent on: no NaN, no lone surrogates. ValueError, RecursionError."""
+    data: Json = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    json.dumps(data, ensure_ascii=False).encode()
+    return data
+
+
 def decode(version: Version, frame: Frame) -> Message | None:
     """The message, or None for a frame that makes no sense: such frames are ignored."""
     if isinstance(frame, bytes):
         return _decode_binary(frame) if version == "2.0.0" else None
     try:
-        data = json.loads(frame, parse_constant=_refuse, parse_float=_finite)
-        json.dumps(data, ensure_ascii=False).encode()  # lone surrogates could never be sent on
+        data = finite_json(frame)
     except (ValueError, RecursionError):
         return None
     if version == "1.0.0" and isinstance(data, dict):
@@ -117,15 +127,37 @@ def encode(version: Version, topic: str, event: str, payload: str, *, join_ref: 
     return f"[{ordered(join_ref)},{ordered(ref)},{ordered(topic)},{ordered(event)},{payload}]"
 
 
-def encode_broadcast(version: Version, topic: str, broadcast: dict[str, Json] | UserBroadcast) -> Frame | None:
-    """A broadcast for one receiver; None when version 1 cannot express it (a binary payload)."""
-    if not isinstance(broadcast, UserBroadcast):
-        return encode(version, topic, "broadcast", dumps(broadcast))
+def encode_broadcast(version: Version, topic: str, broadcast: UserBroadcast) -> Frame | None:
+    """A binary broadcast; None when it cannot be expressed: bytes in version 1, names of more than 255 bytes."""
     if version == "1.0.0":
         if not broadcast.is_json:
             return None
         payload = f'{{"event":{ordered(broadcast.event)},"payload":{broadcast.payload.decode()},"type":"broadcast"}}'
         return encode(version, topic, "broadcast", payload)
-    name, event = topic.encode(), broadcast.event.encode()
-    header = bytes((USER_BROADCAST, len(name), len(event), 0, int(broadcast.is_json)))
-    return header + name + event + broadcast.payload
+    texts = [each.encode() for each in (topic, broadcast.event, broadcast.metadata)]
+    if any(len(text) > LONGEST_NAME for text in texts):
+        return None
+    return bytes((USER_BROADCAST, *map(len, texts), int(broadcast.is_json))) + b"".join(texts) + broadcast.payload
+
+
+@dataclass(kw_only=True)
+class Announcement:
+    """One message to everybody on a topic, written once for each protocol version."""
+
+    topic: str
+    event: str
+    body: str | UserBroadcast
+    """JSON text of the payload, or a broadcast in binary form."""
+    id: str | None = None
+    """Of the row in `realtime.messages` that it comes from."""
+    _frames: dict[Version, Frame | None] = field(default_factory=dict)
+
+    def frame(self, version: Version) -> Frame | None:
+        """What goes over the wire; None when this version cannot express it."""
+        if version not in self._frames:
+            self._frames[version] = (
+                encode_broadcast(version, self.topic, self.body)
+                if isinstance(self.body, UserBroadcast)
+                else encode(version, self.topic, self.event, self.body)
+            )
+        return self._frames[version]

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from agent.localstack.realtime.bindings import Binding
-from agent.localstack.realtime.frames import UserBroadcast
+from agent.localstack.realtime.frames import Announcement
 from agent.localstack.realtime.identity import Identity
+from agent.localstack.realtime.presence import Address, Presences
 from agent.model.value import Json
 
 K = TypeVar("K")
@@ -22,8 +23,8 @@ class Listener(Protocol):
     """A joined channel, as the hub and the fan-out see it."""
 
     @property
-    def topic(self) -> str:
-        """`realtime:…`."""
+    def address(self) -> Address:
+        """`realtime:…`, and whether it is the private topic of that name."""
         ...
 
     @property
@@ -40,8 +41,12 @@ class Listener(Protocol):
         """Queue one change: JSON text, and the bindings it answers."""
         ...
 
-    def send_broadcast(self, broadcast: dict[str, Json] | UserBroadcast) -> None:
-        """Queue one broadcast."""
+    def hear(self, announcement: Announcement) -> None:
+        """Queue one broadcast or change of presence, if it may be heard."""
+        ...
+
+    def end(self, message: str) -> None:
+        """Close it, and say why."""
         ...
 
 
@@ -49,12 +54,13 @@ class Listener(Protocol):
 class Hub:
     """The registry. Adding and removing twice is harmless."""
 
-    _joined: dict[str, dict[Listener, None]] = field(default_factory=lambda: defaultdict(dict))
+    _joined: dict[Address, dict[Listener, None]] = field(default_factory=lambda: defaultdict(dict))
     _bound: dict[tuple[str, str], dict[Listener, None]] = field(default_factory=lambda: defaultdict(dict))
+    _presences: Presences = field(default_factory=Presences)
 
     def join(self, channel: Listener) -> None:
-        """From now on it gets the broadcasts of its topic."""
-        self._joined[channel.topic][channel] = None
+        """From now on it hears what is said on its topic."""
+        self._joined[channel.address][channel] = None
 
     def bind(self, channel: Listener) -> None:
         """From now on it gets changes of the tables it asked for."""
@@ -67,15 +73,33 @@ class Hub:
             _discard(self._bound, (binding.schema, binding.table), channel)
 
     def leave(self, channel: Listener) -> None:
-        """No more of anything."""
+        """No more of anything; whoever stays hears that it is not present any more."""
         self.unbind(channel)
-        _discard(self._joined, channel.topic, channel)
+        _discard(self._joined, channel.address, channel)
+        self.untrack(channel)
 
-    def broadcast(self, sender: Listener, broadcast: dict[str, Json] | UserBroadcast, *, to_self: bool) -> None:
-        """Pass a broadcast on to everybody who joined the sender's topic."""
-        for channel in list(self._joined.get(sender.topic, ())):
-            if to_self or channel is not sender:
-                channel.send_broadcast(broadcast)
+    def announce(self, announcement: Announcement, *, private: bool, but: Listener | None = None) -> None:
+        """Pass something on to everybody who joined its topic."""
+        for channel in list(self._joined.get((announcement.topic, private), ())):
+            if channel is not but:
+                channel.hear(announcement)
+
+    def track(self, channel: Listener, key: str, payload: dict[str, Json]) -> None:
+        """It is present under `key`; everybody hears of it."""
+        self._tell(channel.address, self._presences.track(channel.address, channel, key, payload))
+
+    def untrack(self, channel: Listener) -> None:
+        """It is present no more."""
+        self._tell(channel.address, self._presences.untrack(channel.address, channel))
+
+    def present(self, address: Address) -> str:
+        """The payload of `presence_state`."""
+        return self._presences.state(address)
+
+    def _tell(self, address: Address, diff: str | None) -> None:
+        if diff is not None:
+            topic, private = address
+            self.announce(Announcement(topic=topic, event="presence_diff", body=diff), private=private)
 
     def listened_to(self, schema: str, table: str) -> bool:
         """Whether any channel asked for changes of this table."""

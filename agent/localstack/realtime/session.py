@@ -15,9 +15,10 @@ import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from agent.localstack.realtime import frames
-from agent.localstack.realtime.channel import TOPIC_PREFIX, Channel, JoinRefused, JoinRequest, Stage, read_join
+from agent.localstack.realtime.channel import TOPIC_PREFIX, Answer, Channel, Stage
 from agent.localstack.realtime.frames import Frame, Message, Version, ordered
 from agent.localstack.realtime.identity import Identity
+from agent.localstack.realtime.joins import JoinRefused, JoinRequest, read_join
 
 NORMAL = 1000
 SERVICE_RESTART = 1012
@@ -142,48 +143,52 @@ class Session:
                 return self.end(TOO_BIG)
             message = frames.decode(self._version, frame)
             if message is not None:
-                self._handle(message)
+                await self._handle(message)
 
-    def _handle(self, message: Message) -> None:
+    async def _handle(self, message: Message) -> None:
         channel = self._channels.get(message.topic)
         if message.topic == "phoenix" and message.event == "heartbeat":
             self._reply(message, "ok", "{}")
         elif message.event == "phx_join" and message.topic.startswith(TOPIC_PREFIX):
-            self._join(message, channel)
+            await self._join(message, channel)
         elif channel is not None:
             if message.join_ref in (None, channel.join_ref):
-                self._tell(channel, message)
+                await self._tell(channel, message)
         elif message.event == "phx_leave":
             self._reply(message, "ok", "{}")
         else:
             self._reply(message, "error", '{"reason":"unmatched topic"}', matched=False)
 
-    def _tell(self, channel: Channel, message: Message) -> None:
+    async def _tell(self, channel: Channel, message: Message) -> None:
+        """Unknown events are passed over, as on the genuine server."""
         payload = message.payload
+        answer: Answer | None = None
         if message.event == "phx_leave":
             self._reply(message, "ok", "{}")
             channel.close()
             self._forget(channel)
         elif message.event == "broadcast":
-            if channel.broadcast(payload):
-                self._reply(message, "ok", "{}")
-        elif message.event == "access_token" and isinstance(payload, dict):
-            channel.refresh(payload)
-        else:
-            reason = f"not implemented by the local stack: {message.event}"
-            self._reply(message, "error", ordered({"reason": reason}))
+            answer = await channel.broadcast(payload)
+        elif isinstance(payload, dict) and message.event == "access_token":
+            await channel.refresh(payload)
+        elif isinstance(payload, dict) and message.event == "presence":
+            answer = await channel.presence(payload)
+        if answer is not None:
+            self._reply(message, answer.status, answer.response)
+        channel.settle()
 
-    def _join(self, message: Message, joined: Channel | None) -> None:
+    async def _join(self, message: Message, joined: Channel | None) -> None:
         """A second join of a topic takes the place of the first, whose `phx_close` follows the reply."""
         if joined is not None:
             joined.drop()
             self._forget(joined)
         try:
             request = self._read_join(message)
+            channel = Channel(self._stage, message, request, version=self._version, push=self.push, ended=self._forget)
+            await channel.admit()
         except JoinRefused as err:
             self._reply(message, "error", ordered({"reason": str(err)}))
         else:
-            channel = Channel(self._stage, message, request, version=self._version, push=self.push, ended=self._forget)
             self._channels[message.topic] = channel
             self._reply(message, "ok", request.echo)
             channel.open()

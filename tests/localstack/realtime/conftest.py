@@ -13,8 +13,8 @@ import psycopg
 import pytest
 import pytest_asyncio
 import uvicorn
-from starlette.applications import Starlette
 
+from agent.localstack.gateway import application
 from agent.localstack.keys import Keys
 from agent.localstack.postgres import Cluster
 from agent.localstack.realtime import Limits, Realtime
@@ -83,7 +83,7 @@ class Stack:
 async def served(realtime: Realtime) -> AsyncIterator[int]:
     """The port of a uvicorn that mounts the server."""
     config = uvicorn.Config(
-        Starlette(routes=realtime.routes()), host="127.0.0.1", port=0, log_level="warning", lifespan="off"
+        application(realtime.routes()), host="127.0.0.1", port=0, log_level="warning", lifespan="off"
     )
     config.load()
     server = uvicorn.Server(config)

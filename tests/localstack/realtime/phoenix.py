@@ -43,7 +43,8 @@ class Phoenix:
         return message["topic"], message["event"], message["payload"]
 
     async def join(self, topic: str, *bindings: Any, token: str | None = None, **config: Any) -> Any:
-        """Join, return the reply's payload."""
+        """Join, return the reply's payload. Presence is not wanted unless it is asked for."""
+        config.setdefault("presence", {"key": "", "enabled": False})
         payload = {"config": {"postgres_changes": list(bindings), **config}, "access_token": token}
         await self.send(topic, "phx_join", payload)
         _, event, reply = await self.next()

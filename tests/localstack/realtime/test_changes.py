@@ -293,11 +293,33 @@ async def test_a_filter_lets_through_what_postgres_says_it_should(
 
 async def test_text_filters_take_patterns_quotes_and_commas_as_data(stack: Stack) -> None:
     client = await stack.client()
-    bindings = [on("memos", filter=f"body={each}") for each in ("like.a%", 'eq."x,y"', "ilike.ZED", "in.(p,q)")]
+    conditions = ("like.a%", 'eq."x,y"', "ilike.ZED", "in.(p,q)", "match.^m[0-9]$", "imatch.^N+$", "not.match.^[^-]*$")
+    bindings = [on("memos", filter=f"body={each}") for each in conditions]
     reply = await client.subscribe("realtime:m", *bindings, token=stack.token())
     ids = [binding["id"] for binding in reply["response"]["postgres_changes"]]
     await stack.sql("insert into memos values (1, 'abc'), (2, 'x,y'), (3, 'zed'), (4, 'q'), (5, 'none')")
-    assert [(await client.next())[2]["ids"] for _ in range(4)] == [[each] for each in ids]
+    await stack.sql("insert into memos values (6, 'm5'), (7, 'nnn'), (8, 'a-b'), (9, 'm55')")
+    told = [(await client.next())[2]["ids"] for _ in range(7)]
+    assert told == [*([each] for each in ids[:6]), [ids[0], ids[6]]]
+
+
+async def test_patterns_that_take_too_long_close_their_channel_and_no_other(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.localstack.realtime.fanout.PATTERN_MS", 1)
+    slow, quick = await stack.client(), await stack.client()
+    await quick.subscribe("realtime:q", on("memos"), token=stack.token())
+    await slow.subscribe("realtime:s", on("memos", filter="body=match.x"), token=stack.token())
+    await stack.sql("create policy slow on memos as restrictive for select using (pg_sleep(0.05) is not null)")
+    try:
+        await stack.sql("insert into memos values (1, 'x')")
+        assert (await quick.change())["record"] == {"id": 1, "body": "x"}
+        assert (await slow.next())[2]["message"] == "The filters of this channel take too long"
+        assert (await slow.next())[1] == "phx_close"
+    finally:
+        await stack.sql("drop policy slow on memos")
+    await stack.sql("insert into memos values (2, 'x')")
+    assert (await quick.change())["record"] == {"id": 2, "body": "x"}
 
 
 async def test_a_deletion_is_filtered_by_what_the_old_row_shows(stack: Stack) -> None:

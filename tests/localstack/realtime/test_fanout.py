@@ -11,7 +11,7 @@ import pytest
 from agent.localstack.realtime.bindings import Binding, parse_binding
 from agent.localstack.realtime.database import Database, Payload
 from agent.localstack.realtime.fanout import FanOut
-from agent.localstack.realtime.frames import UserBroadcast
+from agent.localstack.realtime.frames import Announcement
 from agent.localstack.realtime.hub import Hub
 from agent.localstack.realtime.identity import Identity
 from agent.localstack.realtime.pgoutput import Change, Column, Relation
@@ -35,7 +35,7 @@ REQUESTS = relation()
 class Ear:
     """A channel that notes what it is told."""
 
-    topic = "realtime:x"
+    address = ("realtime:x", False)
     identity = Identity(token="", role="authenticated", claims={}, expires_at=None)
 
     def __init__(self, *filters: str) -> None:
@@ -46,7 +46,10 @@ class Ear:
     def send_change(self, data: str, ids: list[int]) -> None:
         self.told.append(ids)
 
-    def send_broadcast(self, broadcast: dict[str, Any] | UserBroadcast) -> None:
+    def end(self, message: str) -> None:
+        raise AssertionError(message)
+
+    def hear(self, announcement: Announcement) -> None:
         raise AssertionError("nobody broadcasts here")
 
 
@@ -63,7 +66,7 @@ class Postgres:
         return self._may_tell
 
     async def fan_out(
-        self, changes: Sequence[Change], concerned: Sequence[Sequence[int]], _audiences: Sequence[Any]
+        self, changes: Sequence[Change], concerned: Sequence[Sequence[int]], _audiences: Sequence[Any], **_: Any
     ) -> list[Payload]:
         self.asked += [list(each) for each in concerned]
         said = {"record": "{}", "columns": "[]", "old_record": "{}", "errors": None}

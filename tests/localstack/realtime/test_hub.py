@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.localstack.realtime.bindings import Binding, parse_binding
-from agent.localstack.realtime.frames import UserBroadcast
+from agent.localstack.realtime.frames import Announcement
 from agent.localstack.realtime.hub import Hub
 from agent.localstack.realtime.identity import Identity
 
@@ -18,14 +18,17 @@ class Ear:
 
     bindings: tuple[Binding, ...] = ()
     identity: Identity = field(default_factory=lambda: who(None))
-    topic: str = "realtime:t"
+    address: tuple[str, bool] = ("realtime:t", False)
     heard: list[Any] = field(default_factory=list)
 
     def send_change(self, data: str, ids: list[int]) -> None:
         self.heard.append((data, ids))
 
-    def send_broadcast(self, broadcast: dict[str, Any] | UserBroadcast) -> None:
-        self.heard.append(broadcast)
+    def end(self, message: str) -> None:
+        self.heard.append(message)
+
+    def hear(self, announcement: Announcement) -> None:
+        self.heard.append((announcement.event, announcement.body))
 
 
 def who(expires_at: float | None) -> Identity:
@@ -74,7 +77,7 @@ def test_leaving_ends_both_changes_and_broadcasts_and_leaves_nothing_behind() ->
     hub.join(other)
     hub.leave(ear)
     hub.leave(ear)
-    hub.broadcast(other, {"n": 1}, to_self=False)
+    hub.announce(Announcement(topic="realtime:t", event="broadcast", body="{}"), private=False, but=other)
     assert list(hub.listeners("public", "t", "INSERT")) == []
     assert ear.heard == other.heard == []
     hub.leave(other)

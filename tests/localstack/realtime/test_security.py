@@ -111,19 +111,28 @@ async def test_what_a_role_plants_in_public_never_runs_as_the_superuser(own_stac
 async def test_subscribers_roles_may_not_touch_the_servers_own_functions(own_stack: Stack, role: str) -> None:
     await own_stack.sql(f"set role {role}")
     with pytest.raises(Exception, match="permission denied for schema realtime_local"):
-        await own_stack.sql("select realtime_local.fan_out('[]', '[]')")
+        await own_stack.sql("select realtime_local.fan_out(0, '', '{}', '[]', '[]')")
     await own_stack.sql("reset role")
 
 
 async def test_only_the_three_roles_can_be_taken_on(stack: Stack) -> None:
     for role in ("postgres", "none", "pg_read_all_data", "anon; drop table memos"):
         with pytest.raises(Exception, match="not a subscriber's role"):
-            await stack.sql("select realtime_local.holds_for(%s, '{}', 'true', '{}', '[]')", role)
+            await stack.sql("select realtime_local.ask_as(%s, '[]', 'select', '[]', '[]', '')", role)
+        with pytest.raises(Exception, match="not a subscriber's role"):
+            await stack.sql("select realtime_local.try_as(%s, 'select', '[]', '[]')", role)
+        for query in ("may_read(%s, '{}', '{}', 't', true)", "may_write(%s, '{}', '{}', 't', 'broadcast')"):
+            with pytest.raises(Exception, match="not a subscriber's role"):
+                await stack.sql(f"select realtime_local.{query}", role)
 
 
 async def test_after_asking_as_a_subscriber_the_connection_is_itself_again(stack: Stack) -> None:
     async with stack.database.transaction():
-        await stack.sql("select realtime_local.holds_for('anon', '{\"sub\":1}', 'true', '{}', '[]')")
+        for query in (
+            """ask_as('anon', '[{"nth": 0, "claims": "{}", "rows": [0]}]', 'select array[0] as x', '[{}]', '[]', '')""",
+            "try_as('anon', 'select array[0] as x', '[]', '[]')",
+        ):
+            await stack.sql(f"select realtime_local.{query}")
         cursor = await stack.database.execute(
             "select current_user::text, current_setting('request.jwt.claims', true), current_setting('search_path')"
         )

@@ -1,0 +1,96 @@
+"""Asks the gateway as fast as it answers: `python -m bench.throughput_http '{"url", "verb", "connections", …}'`.
+
+HTTP/1.1 as thin as can be (a request written, an answer of known length read), so that what is measured is the gateway
+and not a client. An answer that is not 2xx ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from bench.figures import Figures, percentiles
+
+WARM_UP_S = 0.2
+
+Ask = Callable[[], Awaitable[None]]
+
+
+async def timed(asks: list[Ask], window_s: float) -> Figures:
+    """Each ask again and again, side by side, after a warm-up: `{per_s, p50_ms, p95_ms}`."""
+    took: list[float] = []
+    begun = time.perf_counter() + WARM_UP_S
+    ended = begun + window_s
+
+    async def again(ask: Ask) -> None:
+        while (before := time.perf_counter()) < ended:
+            await ask()
+            after = time.perf_counter()
+            if before >= begun and after <= ended:
+                took.append((after - before) * 1000)
+
+    await asyncio.gather(*(again(ask) for ask in asks))
+    return {"per_s": round(len(took) / window_s, 1), **percentiles(took, 50, 95)}
+
+
+class Line:
+    """One kept connection."""
+
+    def __init__(self, asked: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._verb = asked["verb"]
+        self._sub = asked["sub"]
+        self._head = (
+            f"Host: {urlsplit(asked['url']).netloc}\r\napikey: {asked['key']}\r\n"
+            f"Authorization: Bearer {asked['token']}\r\n"
+            "Content-Type: application/json\r\nPrefer: return=minimal\r\n"
+        )
+
+    async def ask(self) -> None:
+        """One request and its answer."""
+        self._writer.write(self._request())
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 20"):
+            raise RuntimeError(f"the gateway said {head!r}")
+        await self._reader.readexactly(_length(head))
+
+    def _request(self) -> bytes:
+        if self._verb == "select":
+            wanted = random.randrange(1000)  # noqa: S311 # any row
+            return f"GET /rest/v1/bench_rows?select=id,body,n&id=eq.{wanted} HTTP/1.1\r\n{self._head}\r\n".encode()
+        if self._verb == "insert":
+            path, body = "bench_log", json.dumps({"owner": self._sub, "body": "something that happened"})
+        else:
+            path, body = "rpc/bench_add", '{"a": 1, "b": 2}'
+        return f"POST /rest/v1/{path} HTTP/1.1\r\n{self._head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
+def _length(head: bytes) -> int:
+    for line in head.lower().split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name == b"content-length":
+            return int(value)
+    return 0
+
+
+async def main(asked: dict[str, Any]) -> Figures:
+    """So many connections, until the window is over."""
+    where = urlsplit(asked["url"])
+    lines = []
+    for _ in range(asked["connections"]):
+        reader, writer = await asyncio.open_connection(where.hostname, where.port)
+        lines.append((Line(asked, reader, writer), writer))
+    figures = await timed([line.ask for line, _ in lines], asked["window_s"])
+    for _, writer in lines:
+        writer.close()
+    return figures
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(main(json.loads(sys.argv[1])))), flush=True)
