@@ -25,7 +25,6 @@ from bench import (
     dashboard,
     docs,
     drain,
-    events,
     idle,
     mirror,
     pickup,
@@ -50,7 +49,6 @@ ON_GROUND: dict[str, Callable[[Ground, Effort], Awaitable[dict[str, Any]]]] = {
     "idle": idle.measure,
     "dashboard": dashboard.measure,
     "throughput": throughput.measure,
-    "events": events.measure,
     "realtime": realtime.measure,
     "steady": steady.measure,
 }

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from bench import drain, events, idle, mirror, pickup, realtime, scheduler, steady, throughput
+from bench import drain, idle, mirror, pickup, realtime, scheduler, steady, throughput
 from bench.figures import Effort
 from bench.ground import Ground
 
@@ -74,13 +74,6 @@ async def test_throughput(ground: Ground) -> None:
             assert figures["per_s"] > 0
             assert 0 < figures["p50_ms"] <= figures["p95_ms"]
     assert len(measured["goals"]) == 6
-
-
-async def test_events(ground: Ground) -> None:
-    measured = await events.measure(ground, QUICK)
-    for figures in measured["subscribers"].values():
-        assert 0 < figures["p50_ms"] <= figures["last_p50_ms"]
-    assert len(measured["goals"]) == 2
 
 
 async def test_steady(ground: Ground) -> None:
