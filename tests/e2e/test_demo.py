@@ -22,8 +22,8 @@ async def test_it_prints_a_link_that_opens_the_page_as_its_operator_and_goes_on_
     flag = tmp_path / "go"
     build = f"sh -c 'until [ -e {flag} ]; do sleep 0.01; done; echo no packages to be had >&2; exit 1'"
     async with running_demo(tmp_path / "demo", "--build-page", build) as demo:
-        for words in ("request slow --follow", "logs slow", "status", "pause", "press Run", "is being built"):
-            assert words in demo.said
+        said = ("request slow --follow", "logs slow", "status", "pause", "press Run", "is being built")
+        await wait_until(lambda: all(words in demo.said for words in said))
         (link,) = LINK.findall(demo.said)
         flag.touch()
         await wait_until(lambda: "no packages to be had" in demo.said)

@@ -192,7 +192,7 @@ async def test_the_key_of_an_open_project_cannot_act_as_an_agent_that_signs_in(
 INJECTIONS = (
     "x'; drop table cron_runs; --",
     'x"; drop table cron_runs; --',
-    "id::text",
+    "id::regclass",
     "id)::text, (select encrypted_password from auth.users limit 1",
     "cron_runs, auth.users",
     "pg_sleep(9)",

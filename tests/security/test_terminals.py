@@ -122,7 +122,14 @@ def test_output_of_a_job_is_kept_as_text_that_postgres_takes_whatever_it_was() -
 def test_no_repr_of_what_ends_in_tracebacks_shows_a_secret() -> None:
     secret = "s3cret-value"
     command = Command(argv=("curl", secret), env={"API_KEY": secret})
-    keys = Keys(jwt_secret=secret, anon_key="a", service_key=secret, publishable_key="p", secret_key=secret)
+    keys = Keys(
+        jwt_secret=secret,
+        anon_key="a",
+        service_key=secret,
+        publishable_key="p",
+        secret_key=secret,
+        signing_key=secret,
+    )
     shown = [
         Tokens(access=secret, refresh=secret, expires_at=datetime.now(UTC), lifetime_s=1, email="a@b.c"),
         Job(id="a", name="a", command=command),

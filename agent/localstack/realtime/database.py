@@ -97,7 +97,8 @@ class Database:
                 f"the Realtime server cannot use Postgres: {str(err).strip()}",
                 hint="It needs a reachable database and a superuser.",
             ) from err
-        await self._checks.open()
+        # Waited for: a task that is cancelled while it waits for a pool's first connection leaves it open for ever.
+        await self._checks.open(wait=True, timeout=CONNECT_S)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -303,6 +303,18 @@ async def test_text_filters_take_patterns_quotes_and_commas_as_data(stack: Stack
     assert told == [*([each] for each in ids[:6]), [ids[0], ids[6]]]
 
 
+async def test_a_policy_is_asked_about_the_changed_row_and_no_other(own_stack: Stack) -> None:
+    await own_stack.sql("insert into memos select n, 'old' from generate_series(1, 5000) as n")
+    await own_stack.sql("create sequence asked; grant usage on sequence asked to authenticated")
+    await own_stack.sql("create policy counted on memos as restrictive for select using (nextval('asked') > 0)")
+    client = await own_stack.client()
+    await client.subscribe("realtime:m", on("memos"), token=own_stack.token())
+    await own_stack.sql("insert into memos select n, 'new' from generate_series(5001, 5020) as n")
+    for _ in range(20):
+        await client.change()
+    assert await (await own_stack.database.execute("select last_value from asked")).fetchone() == (20,)
+
+
 async def test_patterns_that_take_too_long_close_their_channel_and_no_other(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:

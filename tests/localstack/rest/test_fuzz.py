@@ -71,7 +71,7 @@ body = st.one_of(
     st.text(max_size=30).map(lambda text: text.encode("utf-8", "replace")),
 )
 slow = settings(
-    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
