@@ -67,8 +67,8 @@ async def test_who_has_left_session_and_parent_is_found_and_leaves_no_zombie(box
 async def test_a_run_is_not_searched_for_because_another_has_left_something(box: Box, scans):
     """That other one still runs: its own end sees to it."""
     busy = str(uuid4())
-    script = "import os, time\nif os.fork(): time.sleep(60)\nos.setsid()\nif os.fork(): os._exit(0)\n"
-    script += "open('pid', 'w').write(str(os.getpid()))\ntime.sleep(60)"
+    script = "import os, signal\nif os.fork(): signal.pause()\nos.setsid()\nif os.fork(): os._exit(0)\n"
+    script += "open('pid', 'w').write(str(os.getpid()))\nsignal.pause()"
     other = asyncio.create_task(box.python(script, env={"CRONMIRROR_RUN_ID": busy}))
     left = await box.pid()
     await box.sh("true")

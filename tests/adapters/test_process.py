@@ -341,7 +341,7 @@ async def test_a_daemon_that_forked_twice_and_ignores_term_is_ended(box: Box, mo
         "if os.fork(): os._exit(0)\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "open('pid.new', 'w').write(str(os.getpid())); os.rename('pid.new', 'pid')\n"
-        "time.sleep(60)\n"
+        "signal.pause()\n"
     )
     assert (await box.python(script)).exit_code == 0
     assert _gone(await box.pid())

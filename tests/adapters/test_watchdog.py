@@ -19,7 +19,7 @@ from tests.support.agent_process import ROOT
 from tests.support.waiting import wait_until
 
 STUCK = """
-import asyncio, sys, time
+import asyncio, sys, threading
 from agent.adapters.watchdog import Watchdog
 
 async def main():
@@ -30,7 +30,7 @@ async def main():
         print("fed", flush=True)
         if sys.stdin.readline() == "hang":
             def a_function_that_hangs():
-                time.sleep(60)
+                threading.Event().wait()
             a_function_that_hangs()
 
 asyncio.run(main())

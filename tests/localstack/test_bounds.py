@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 
 import httpx
@@ -17,6 +18,7 @@ from agent.localstack import bounds, gateway
 from agent.localstack.bounds import MAX_HEADERS, MAX_URL, Bounds
 from agent.localstack.gateway import Gateway
 from tests.support.stack import StackThread
+from tests.support.waiting import wait_until
 
 HEAD = b"POST /rest/v1/echo HTTP/1.1\r\nhost: localhost\r\n"
 
@@ -128,7 +130,8 @@ async def test_an_answer_that_takes_long_is_not_hung_up_on(monkeypatch: pytest.M
     monkeypatch.setitem(Bounds.__init__.__kwdefaults__, "body_s", 0.01)
 
     async def parts() -> AsyncIterator[bytes]:
-        await asyncio.sleep(0.1)  # the answer's own time is the subject
+        began = time.monotonic()
+        await wait_until(lambda: time.monotonic() > began + 0.1)  # ten times what a head or a body may take
         yield b"done"
 
     async def slow(request: Request) -> Response:
@@ -146,7 +149,8 @@ async def test_a_websocket_is_not_hung_up_on(bare: StackThread, monkeypatch: pyt
     monkeypatch.setattr(bounds, "HEAD_S", 0.05)
     address = f"{bare.url.replace('http', 'ws')}/realtime/v1/websocket?apikey={bare.keys.publishable_key}"
     async with connect(address) as socket:
-        await asyncio.sleep(0.15)  # three times as long as a head may take
+        began = time.monotonic()
+        await wait_until(lambda: time.monotonic() > began + 0.15)  # three times as long as a head may take
         await (await socket.ping())
 
 
