@@ -14,10 +14,11 @@ import re
 import secrets
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 from uuid import UUID, uuid4
 
 import platformdirs
@@ -25,8 +26,11 @@ import platformdirs
 from agent.errors import ConfigError, PermanentError, Problem, StateError
 from agent.model import Pause
 
+T = TypeVar("T")
+
 MAX_CONFIG_BYTES = 1024 * 1024
-_LOCK_TRIES, _LOCK_AGAIN_S = 10, 0.05
+LOCK_TRIES, LOCK_AGAIN_S = 10, 0.05
+"""Somebody may be looking at a lock just now (`locked_by`), or writing into its file."""
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -185,7 +189,7 @@ class StateDir:
             raise _state_error(f"{place} cannot be opened", err) from err
         try:
             try:
-                _take(held)
+                take_lock(held)
             except BlockingIOError as err:
                 raise StateError(
                     f"the state directory {self.path} is in use by {_holder(held)}",
@@ -249,17 +253,7 @@ class StateDir:
 
     def holder(self) -> str | None:
         """The process that runs an agent here (`process 123`); None: there is none."""
-        try:
-            held = os.open(self.path / "lock", os.O_RDONLY | os.O_NOFOLLOW)
-        except OSError:
-            return None
-        try:
-            fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return _holder(held)
-        finally:
-            os.close(held)
-        return None
+        return locked_by(self.path / "lock", _holder)
 
     @property
     def payloads(self) -> Path:
@@ -302,14 +296,29 @@ def _sync_folder(path: Path) -> None:
         os.close(folder)
 
 
-def _take(held: int) -> None:
-    """Lock it; somebody may be looking at it just now (`StateDir.holder`). Raises `BlockingIOError`."""
-    for _ in range(_LOCK_TRIES):
+def take_lock(held: int) -> None:
+    """Lock this descriptor's file. Raises `BlockingIOError` where another process has it."""
+    for _ in range(LOCK_TRIES):
         with suppress(BlockingIOError):
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
-        time.sleep(_LOCK_AGAIN_S)
+        time.sleep(LOCK_AGAIN_S)
     fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def locked_by(path: Path, read: Callable[[int], T]) -> T | None:
+    """What `read` finds in the file at `path` (given its descriptor) while it is locked; None: nobody has it."""
+    try:
+        held = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return read(held)
+    finally:
+        os.close(held)
+    return None
 
 
 def _holder(held: int) -> str:

@@ -7,7 +7,6 @@ lock is held: a killed stack leaves nothing stale, and a pid that another proces
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import time
@@ -15,10 +14,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from agent.adapters.files import LOCK_AGAIN_S, LOCK_TRIES, locked_by, take_lock
 from agent.errors import StackError
-
-TRIES, AGAIN_S = 10, 0.05
-"""Somebody may be looking at the lock just now (`look`), or writing into it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +45,7 @@ class Hold:
         """Hold it. StackError names who holds it already."""
         held = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
-            _lock(held)
+            take_lock(held)
         except OSError as err:
             holder = _read(held)
             os.close(held)
@@ -75,17 +72,7 @@ class Hold:
 
 def look(path: Path) -> Holder | None:
     """Who holds the lock at `path`; None: nobody."""
-    try:
-        held = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return _read(held)
-    finally:
-        os.close(held)
-    return None
+    return locked_by(path, _read)
 
 
 def refusal(folder: Path, holder: Holder) -> StackError:
@@ -100,24 +87,15 @@ def refusal(folder: Path, holder: Holder) -> StackError:
     )
 
 
-def _lock(held: int) -> None:
-    for _ in range(TRIES):
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        time.sleep(AGAIN_S)
-    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
 def _read(held: int) -> Holder:
     """What the holder wrote. One of an older version wrote its pid alone."""
     known = {each.name for each in fields(Holder)}
     nobody = Holder(pid=0, doing="running", since="")
-    for _ in range(TRIES):
+    for _ in range(LOCK_TRIES):
         with contextlib.suppress(ValueError, TypeError):
             found = json.loads(os.pread(held, 4096, 0))
             if isinstance(found, int):
                 return replace(nobody, pid=found)
             return Holder(**{name: value for name, value in found.items() if name in known})
-        time.sleep(AGAIN_S)
+        time.sleep(LOCK_AGAIN_S)
     return nobody
