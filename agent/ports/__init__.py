@@ -8,6 +8,7 @@ from agent.ports.clock import Clock, Jumps
 from agent.ports.http import HttpCalls, HttpEnd
 from agent.ports.jobs import Jobs
 from agent.ports.memory import BoxPause, Notes, OutboxStore, RunJournal, SlotJournal
+from agent.ports.notices import Courier, NoticeCalls, NoticeStore, Pinger
 from agent.ports.processes import (
     CancelFlag,
     CleanStream,
@@ -39,6 +40,7 @@ __all__ = [
     "ClaimCall",
     "CleanStream",
     "Clock",
+    "Courier",
     "Gate",
     "HelloCall",
     "HttpCalls",
@@ -49,10 +51,13 @@ __all__ = [
     "LogCall",
     "MirrorCall",
     "Notes",
+    "NoticeCalls",
+    "NoticeStore",
     "OutboxStore",
     "OutputSink",
     "PauseState",
     "Payloads",
+    "Pinger",
     "ProcessEnd",
     "ProcessSpec",
     "Processes",
