@@ -4,6 +4,21 @@ Frozen, keyword-only, no behaviour beyond reading themselves; every instant is a
 refused on construction). Durations are seconds as float unless a name says `_ms`.
 """
 
+from agent.model.connections import (
+    INVALID_GRANT,
+    BodyStyle,
+    ClientAuth,
+    Connection,
+    DevicePrompt,
+    Failure,
+    FailureKind,
+    Grant,
+    HandOver,
+    Revocation,
+    SignIn,
+    Standing,
+    Tokens,
+)
 from agent.model.jobs import (
     CatchUp,
     Command,
@@ -67,17 +82,26 @@ from agent.model.wire import (
 )
 
 __all__ = [
+    "INVALID_GRANT",
     "AgentState",
     "BeatReply",
+    "BodyStyle",
     "CatchUp",
     "Channel",
     "Claimed",
+    "ClientAuth",
     "Command",
+    "Connection",
     "DeliveriesJson",
     "Delivery",
     "DeliveryState",
+    "DevicePrompt",
     "EndedRun",
+    "Failure",
+    "FailureKind",
     "FiledNotice",
+    "Grant",
+    "HandOver",
     "Hello",
     "HelloReply",
     "HttpCall",
@@ -106,6 +130,7 @@ __all__ = [
     "Report",
     "Request",
     "Retry",
+    "Revocation",
     "Run",
     "RunLimits",
     "RunStatus",
@@ -113,6 +138,9 @@ __all__ = [
     "Schedule",
     "ScheduleKind",
     "Severity",
+    "SignIn",
+    "Standing",
+    "Tokens",
     "Trigger",
     "Turn",
     "Verdict",

@@ -165,6 +165,8 @@ class Job(Value):
     runs_on: frozenset[str] = frozenset()
     """Tags of agents: an agent that lacks one of them leaves the job to others, as if it were not in its YAML."""
     limits: RunLimits = field(default_factory=RunLimits)
+    connection: str | None = None
+    """Id of the connection whose access token it gets."""
     payload_schema: Mapping[str, Json] | None = None
     """JSON Schema of the payload; None: the job takes no payload."""
     tags: tuple[str, ...] = ()

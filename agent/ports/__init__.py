@@ -5,6 +5,7 @@ Errors: those of `agent.errors` only, as each docstring names them.
 """
 
 from agent.ports.clock import Clock, Jumps
+from agent.ports.connections import OAuth
 from agent.ports.http import HttpCalls, HttpEnd
 from agent.ports.jobs import Jobs
 from agent.ports.memory import BoxPause, Notes, OutboxStore, RunJournal, SlotJournal
@@ -53,6 +54,7 @@ __all__ = [
     "Notes",
     "NoticeCalls",
     "NoticeStore",
+    "OAuth",
     "OutboxStore",
     "OutputSink",
     "PauseState",
