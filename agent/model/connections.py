@@ -192,3 +192,50 @@ class Standing(Value):
     last_failure_kind: FailureKind | None = None
     consecutive_failures: int = 0
     consecutive_transient_failures: int = 0
+    retry_at: datetime | None = None
+    """Before this nothing is tried again by itself (Retry-After, backoff). The box's own: no column of the row."""
+
+
+class Alert(StrEnum):
+    """What people should hear of when a connection stands otherwise than before."""
+
+    WARNING = "warning"
+    RATE_LIMIT = "rate_limit"
+    DISCONNECTED = "disconnected"
+    RECONNECTED = "reconnected"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change(Value):
+    """A connection stands otherwise than before; on disk by now."""
+
+    before: Standing
+    after: Standing
+    at: datetime
+    alert: Alert | None = None
+    """None: nothing that anybody has to be told."""
+
+
+class Refreshed(StrEnum):
+    """What came of looking after a connection."""
+
+    REFRESHED = "refreshed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    """Fresh enough, or nothing can be done now: signed out, held, or its next try is still to come."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenToken(Value):
+    """What a run gets of its connection."""
+
+    variable: str
+    """Name of the environment variable."""
+    hand_over: HandOver = HandOver.ENV
+    token_type: str = "Bearer"  # noqa: S105  # the type's name
+    token: str | None = field(default=None, repr=False)
+    """None: the run must not start."""
+    problem: str | None = None
+    """One sentence for people: why there is no token, or why this one may be stale. None: it is fresh."""
+    needs_reauth: bool = False
+    """There is none because a person has to sign in."""

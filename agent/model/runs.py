@@ -61,6 +61,8 @@ class Reason(StrEnum):
     OFFLINE = "offline"
     BUSY = "busy"
     PAUSED = "paused"
+    NEEDS_REAUTH = "needs_reauth"
+    """The job's connection has no token that works: a person must sign in again."""
     SHUTDOWN = "shutdown"
     """Ended because the agent was told to stop."""
 

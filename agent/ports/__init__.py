@@ -5,7 +5,16 @@ Errors: those of `agent.errors` only, as each docstring names them.
 """
 
 from agent.ports.clock import Clock, Jumps
-from agent.ports.connections import OAuth
+from agent.ports.connections import (
+    ChangeListener,
+    ConnectionHolds,
+    Connections,
+    ConnectionStore,
+    OAuth,
+    Reconnection,
+    RunTokens,
+    Standings,
+)
 from agent.ports.http import HttpCalls, HttpEnd
 from agent.ports.jobs import Jobs
 from agent.ports.memory import BoxPause, Notes, OutboxStore, RunJournal, SlotJournal
@@ -38,9 +47,13 @@ __all__ = [
     "BeatCall",
     "BoxPause",
     "CancelFlag",
+    "ChangeListener",
     "ClaimCall",
     "CleanStream",
     "Clock",
+    "ConnectionHolds",
+    "ConnectionStore",
+    "Connections",
     "Courier",
     "Gate",
     "HelloCall",
@@ -63,12 +76,15 @@ __all__ = [
     "ProcessEnd",
     "ProcessSpec",
     "Processes",
+    "Reconnection",
     "Redact",
     "ReportCall",
     "RunJournal",
+    "RunTokens",
     "Runner",
     "SlotCall",
     "SlotJournal",
+    "Standings",
     "StreamRedaction",
     "Turns",
     "WakeUps",

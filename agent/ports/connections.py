@@ -1,10 +1,23 @@
-"""What keeps connections talks to."""
+"""Around connections: the provider, this box's memory, and what runs, the schedule and sign-ins ask of the keeper."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from agent.model import Connection, DevicePrompt, Failure, SignIn, Tokens
+from agent.model import (
+    Change,
+    Connection,
+    DevicePrompt,
+    Failure,
+    GivenToken,
+    Job,
+    Refreshed,
+    SignIn,
+    Standing,
+    Tokens,
+)
 
 
 class OAuth(Protocol):
@@ -37,4 +50,102 @@ class OAuth(Protocol):
 
     async def revoke(self, connection: Connection, tokens: Tokens) -> Failure | None:
         """Make the tokens worthless at the provider's. A provider without an address for it: a `Failure` saying so."""
+        ...
+
+
+class ConnectionStore(Protocol):
+    """This box's memory of connections: tokens and standings. Every method may raise `StateError`."""
+
+    def lock(self, connection_id: str) -> AbstractAsyncContextManager[None]:
+        """Alone with this connection, among the tasks of all processes on this box; the kernel frees it after a kill.
+
+        Whoever has it reads the tokens again: another one may have refreshed them meanwhile.
+        """
+        ...
+
+    async def tokens(self, connection_id: str) -> Tokens | None:
+        """What is stored now."""
+        ...
+
+    async def keep_tokens(self, connection_id: str, tokens: Tokens) -> None:
+        """Replace them; returns after they are durable. From then on, and not before, they may be used."""
+        ...
+
+    async def forget_tokens(self, connection_id: str) -> None:
+        """Remove them; the standing stays."""
+        ...
+
+    async def standing(self, connection_id: str) -> Standing | None:
+        """As kept last, by any process."""
+        ...
+
+    async def keep_standing(self, standing: Standing) -> None:
+        """Replace it."""
+        ...
+
+
+class Connections(Protocol):
+    """The connections of the configuration in force."""
+
+    def get(self, connection_id: str) -> Connection | None:
+        """The connection, or None."""
+        ...
+
+    def all(self) -> Sequence[Connection]:
+        """Every one, in file order."""
+        ...
+
+
+class ConnectionHolds(Protocol):
+    """Which jobs wait for a person to sign in again (connections/keeper.py)."""
+
+    def held(self, job: Job) -> bool:
+        """Whether the job's connection needs re-authentication. Asked for every decision: answers from memory."""
+        ...
+
+
+class RunTokens(Protocol):
+    """The token of a run that begins (connections/keeper.py)."""
+
+    async def token_for(self, job: Job) -> GivenToken | None:
+        """Fresh for the run where that can be had; None where the job names no connection. Never raises our errors."""
+        ...
+
+
+class Reconnection(Protocol):
+    """What a sign-in does with the tokens that it got (connections/keeper.py)."""
+
+    async def accept(self, connection_id: str, tokens: Tokens, *, other_account_ok: bool = False) -> Failure | None:
+        """Keep them, clear what was wrong, release held jobs. A `Failure` (`other_account`): nothing was changed.
+
+        Raises `StateError`.
+        """
+        ...
+
+    async def refresh_now(self, connection_id: str) -> Refreshed:
+        """Refresh whatever the tokens' age, also where a next try was to wait."""
+        ...
+
+    async def forget(self, connection_id: str) -> Tokens | None:
+        """Forget the tokens (to be revoked, or already): the connection needs a new sign-in. Raises `StateError`."""
+        ...
+
+
+class Standings(Protocol):
+    """How the agent stands with its connections, for reports and notices (connections/keeper.py)."""
+
+    def standings(self) -> Sequence[Standing]:
+        """Of every connection of the configuration in force, in file order."""
+        ...
+
+    async def next_change(self, revision: int) -> int:
+        """Return the new revision as soon as anything stands otherwise than at `revision` (from 0)."""
+        ...
+
+
+class ChangeListener(Protocol):
+    """Hears of every change of a standing, once, in order, on the box where it happened."""
+
+    def __call__(self, change: Change) -> None:
+        """Must not raise nor wait."""
         ...
