@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 from agent.config.commands import Commands
 from agent.config.config import Config, LimitSettings, SupabaseSettings, SyncSettings, url_fault
+from agent.config.connections import connection_of
 from agent.config.cron import STARTUP
 from agent.config.resolve import Resolution
 from agent.config.schema import Defaults, JobLimits, JobSpec, Retry, Settings, Supabase
@@ -72,6 +73,7 @@ class Builder:
             limits=LimitSettings(concurrency=settings.limits.concurrency, tags=settings.limits.tags),
             drain_timeout_s=settings.drain_timeout,
             accept=frozenset(settings.accept),
+            connections=tuple(connection_of(each, spec) for each, spec in settings.connections.items()),
             jobs=jobs,
             secrets=frozenset(self.resolution.secrets),
             withheld_env=frozenset(self.resolution.withheld),
@@ -101,6 +103,7 @@ class Builder:
             placement=Placement(_first(spec.placement, defaults.placement)),
             when_offline=WhenOffline(_first(spec.when_offline, WhenOffline.MISS)),
             runs_on=frozenset(spec.runs_on.tags if spec.runs_on else ()),
+            connection=spec.connection,
             payload_schema=spec.payload,
             tags=tuple(spec.tags),
             limits=RunLimits(
@@ -120,6 +123,11 @@ class Builder:
         for tag in self.settings.limits.tags:
             if tag not in used:
                 self._warn(("limits", "tags", tag), "limits nothing: no job has this tag")
+
+        named = {job.connection for job in jobs}
+        for connection_id in self.settings.connections:
+            if connection_id not in named:
+                self._warn(("connections", connection_id), "no job uses it; name it with `connection:` in a job")
 
     def _schedule(self, path: Path, spec: JobSpec) -> Schedule | None:
         zone = _first(spec.timezone, self.settings.defaults.timezone, self.around.timezone)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from agent.errors import Problem
-from agent.model import Job
+from agent.model import Connection, Job
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +56,7 @@ class Config:
     limits: LimitSettings = field(default_factory=LimitSettings)
     drain_timeout_s: float = 30.0
     accept: frozenset[str] = frozenset()
+    connections: tuple[Connection, ...] = ()
     jobs: tuple[Job, ...] = ()
     """In file order."""
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
@@ -69,6 +70,10 @@ class Config:
     def job(self, job_id: str) -> Job | None:
         """The job of that id, or None."""
         return next((job for job in self.jobs if job.id == job_id), None)
+
+    def connection(self, connection_id: str) -> Connection | None:
+        """The connection of that id, or None."""
+        return next((each for each in self.connections if each.connection_id == connection_id), None)
 
     def lacking(self, job: Job) -> frozenset[str]:
         """Tags that `runs_on` wants and this agent has not: then the job is left to other agents."""

@@ -18,8 +18,6 @@ from agent.config.schema import Settings
 from agent.config.tree import Node, Path
 
 LATER = {
-    "connection": "connections are",
-    "connections": "connections are",
     "notify": "notifications are",
     "notifications": "notifications are",
     "control": "the control API is",
@@ -45,6 +43,8 @@ ALSO_CALLED = {
     "disabled": "enabled: false",
 }
 
+_BY_ID = {"jobs": "under a job", "connections": "under a connection"}
+"""Sections whose keys are ids, and how one of their entries is called."""
 _EXCERPT = 60
 _KEY_FAULT = "[key]"
 
@@ -78,7 +78,8 @@ def written(tree: Node, path: Path) -> str:
         return "a mapping"
     if node.items is not None:
         return "a list"
-    if path[:1] == ("supabase",) or {"env", "headers"} & set(path[:-1]):
+    secret = path[:1] == ("supabase",) or (path[:1] == ("connections",) and path[2:3] == ("client_secret",))
+    if secret or {"env", "headers", "token_extra"} & set(path[:-1]):
         return "this value"
     text = "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in node.text or "")
     return f'"{text}"' if len(text) <= _EXCERPT else f'"{text[:_EXCERPT]}…"'
@@ -113,7 +114,9 @@ def _missing(path: Path) -> str:
 
 
 def _list_hint(path: Path) -> str:
-    return "; a job's id is its key: `jobs: {hello: {…}}`" if path == ("jobs",) else ""
+    if path == ("jobs",):
+        return "; a job's id is its key: `jobs: {hello: {…}}`"
+    return "; its id is its key: `connections: {google: {…}}`" if path == ("connections",) else ""
 
 
 def unknown_key(path: Path) -> str:
@@ -139,10 +142,10 @@ def _home_of(name: str) -> str | None:
     """Where a key of this name is known."""
     if name in Settings.model_fields:
         return "at the top of the file"
-    for section in ("defaults", "agent", "supabase", "sync", "limits", "jobs"):
-        model = _model_at((section, "*") if section == "jobs" else (section,))
+    for section in ("defaults", "agent", "supabase", "sync", "limits", *_BY_ID):
+        model = _model_at((section, "*") if section in _BY_ID else (section,))
         if model and name in written_fields(model):
-            return "under a job" if section == "jobs" else f"under `{section}:`"
+            return _BY_ID.get(section, f"under `{section}:`")
     return None
 
 

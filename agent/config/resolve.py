@@ -124,7 +124,8 @@ def _is_call(path: Path) -> bool:
 
 
 def _is_credential(path: Path) -> bool:
-    return path[:1] == ("supabase",) and path[1:2] in [(name,) for name in _CREDENTIALS]
+    of_client = path[:1] == ("connections",) and path[2:] == ("client_secret",)
+    return of_client or (path[:1] == ("supabase",) and path[1:2] in [(name,) for name in _CREDENTIALS])
 
 
 def _in_env(path: Path) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from agent.config.connections import connection_faults
 from agent.config.cron import cron_fault, shortest_gap_s
 from agent.config.faults import ALSO_CALLED
 from agent.config.payload import schema_faults
@@ -23,6 +24,7 @@ _MEANT_AS_COMMAND = {name for name, key in ALSO_CALLED.items() if key.startswith
 def rule_faults(tree: Node, *, memory_limits: bool) -> Iterator[tuple[Path, str]]:
     """(path, message) of every rule that is broken. `memory_limits`: whether this platform has them."""
     yield from _supabase(tree.child("supabase"))
+    yield from connection_faults(tree)
     jobs, defaults = tree.child("jobs"), tree.child("defaults")
     if defaults is not None and (codes := _exit_codes(defaults)) is not None:
         yield from _unused_exit_codes(codes, _reasons(defaults), ("defaults", "retry", "exit_codes"))

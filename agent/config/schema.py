@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from agent.config.calls import Http, Python
+from agent.config.connections import ConnectionSpec
 from agent.config.fields import (
     Argv,
     Cron,
@@ -261,6 +262,11 @@ class JobSpec(Part):
         "Without it the job takes no payload. Nothing is filled in here.",
         example={"type": "object", "properties": {"width": {"type": "integer", "minimum": 1}}},
     )
+    connection: Annotated[str, Id()] | None = option(
+        "Connection whose access token it gets, fresh, in the variable that the connection names (an `http` job: as "
+        "its `Authorization`). While the connection needs a new sign-in, the job is held.",
+        example="google-drive",
+    )
     tags: list[Tag] = option("For finding jobs in a page, and for `limits.tags`.", default=[], example=["media"])
     limits: JobLimits | None = option("See `defaults.limits`; key by key.", example={"memory": "512MiB"})
 
@@ -293,6 +299,11 @@ class Settings(Part):
     )
     defaults: Defaults = option(
         "What holds for every job that does not say otherwise.", default={}, example={"timeout": "10m"}
+    )
+    connections: dict[Annotated[str, Id()], ConnectionSpec] = option(
+        "OAuth logins that are kept fresh for jobs, by id.",
+        default={},
+        example={"google-drive": {"provider": "google", "client_id": "my-client"}},
     )
     jobs: dict[Annotated[str, Id()], JobSpec] = option(
         "The jobs, by id.", default={}, example={"hello": {"every": "1h", "run": ["echo", "hello"]}}

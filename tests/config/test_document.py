@@ -9,10 +9,11 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from agent.adapters.files import bundled
+from agent.config.connections import ConnectionSpec
 from agent.config.document import json_schema, reference
 from agent.config.schema import Defaults, JobSpec, Settings
 from agent.config.tree import parse
-from tests.support.config_texts import config_of
+from tests.support.config_texts import FakeLookup, config_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "config.md"
 
@@ -22,7 +23,7 @@ def test_the_committed_page_is_current():
 
 
 def test_every_key_is_described_with_an_example():
-    for model in (Settings, Defaults, JobSpec):
+    for model in (Settings, Defaults, JobSpec, ConnectionSpec):
         for name, field in model.model_fields.items():
             assert field.description, name
             assert field.examples, name
@@ -38,8 +39,21 @@ def test_every_example_is_accepted(section, model):
             home.pop("run")
         home[name] = field.examples[0]
         home |= beside.get(name, {})
+        document["connections"] = {"google-drive": {"provider": "google", "client_id": "c"}}
         document.pop("env_file", None)
         config_of(yaml.safe_dump(document), STATS_KEY="x")
+
+
+@pytest.mark.parametrize("name", [name for name in ConnectionSpec.model_fields if name != "provider"])
+def test_every_example_of_a_connection_is_accepted(name):
+    written = {"client_id": "c", "client_secret": "s3cret", "authorization_url": "https://a.co/a"}
+    written |= {"token_url": "https://a.co/t", name: ConnectionSpec.model_fields[name].examples[0]}
+    document = {"project": "p", "connections": {"c": written}, "jobs": {"j": {"run": ["x"], "connection": "c"}}}
+    lookup = FakeLookup({"GOOGLE_CLIENT_ID": "c"}, keyring={"google-client-secret": "s3cret"})
+    config = config_of(yaml.safe_dump(document), lookup)
+    assert config.warnings == ()
+    schema = Draft202012Validator(json_schema())
+    assert [fault.message for fault in schema.iter_errors(document)] == []
 
 
 def test_the_json_schema_is_one_and_accepts_the_example():
