@@ -8,9 +8,6 @@ drop trigger if exists cronmirror_audit on public.cron_run_requests;
 drop trigger if exists cronmirror_refuse_direct_write on public.cron_run_requests;
 drop trigger if exists cronmirror_refuse_direct_write on public.cron_mirror;
 
-drop table if exists
-  public.cron_leases, public.cron_audit, public.cron_run_logs, public.cron_pruned_slots, public.cron_agent_beats, public.cron_project_members;
-
 do $$
 declare
   v_thing record;
@@ -19,7 +16,9 @@ begin
     select p.polname, c.relname
     from pg_policy p join pg_class c on c.oid = p.polrelid
     where c.relnamespace = 'public'::regnamespace and p.polname like 'cronmirror\_%'
-      and c.relname in ('cron_mirror', 'cron_run_requests', 'cron_agents', 'cron_runs', 'cron_projects')
+      and c.relname in (
+        'cron_mirror', 'cron_run_requests', 'cron_agents', 'cron_runs', 'cron_projects', 'cron_connections', 'cron_connection_requests'
+      )
   loop
     execute format('drop policy %I on public.%I', v_thing.polname, v_thing.relname);
   end loop;
@@ -27,12 +26,16 @@ begin
     select t.tgname, c.relname
     from pg_trigger t join pg_class c on c.oid = t.tgrelid
     where c.relnamespace = 'public'::regnamespace and t.tgname like 'cronmirror\_%'
-      and c.relname in ('cron_agents', 'cron_runs', 'cron_projects')
+      and c.relname in ('cron_agents', 'cron_runs', 'cron_projects', 'cron_connections', 'cron_connection_requests')
   loop
     execute format('drop trigger %I on public.%I', v_thing.tgname, v_thing.relname);
   end loop;
 end
 $$;
+
+drop table if exists
+  public.cron_connection_codes, public.cron_notice_claims, public.cron_notifications, public.cron_snoozes, public.cron_leases,
+  public.cron_audit, public.cron_run_logs, public.cron_pruned_slots, public.cron_agent_beats, public.cron_project_members;
 
 -- What optional/pg_cron.sql scheduled. Jobs of your own that queue runs stay: see `select * from cron.job`.
 do $$
@@ -49,8 +52,9 @@ drop function if exists
   public.cron_schema_version(),
   public.cron_is_trusted(),
   public.cron_authorise(text, text, text),
-  public.cron_enter(text, text, integer),
+  public.cron_enter(text, text, integer, text),
   public.cron_readable(),
+  public.cron_membered(),
   public.cron_operable(),
   public.cron_administered(),
   public.cron_refuse_direct_write(),
@@ -115,9 +119,33 @@ drop function if exists
   public.cron_prune_output(text),
   public.cron_prune_step(text),
   public.cron_prune_by_beat(text),
-  public.cron_prune(text, integer);
+  public.cron_prune(text, integer),
+  public.cron_end_reconnects(text, text, text),
+  public.cron_open_reconnects(text, text),
+  public.cron_count_reconnects(text, text),
+  public.cron_read_connection(text, text, jsonb),
+  public.cron_report_connections(text, text, integer, jsonb, text[]),
+  public.cron_is_web_address(text),
+  public.cron_reconnect(text, text, text, boolean),
+  public.cron_own_reconnect(text, uuid),
+  public.cron_reconnect_code(text, uuid, text, text),
+  public.cron_reconnect_cancel(text, uuid),
+  public.cron_finish_reconnect(uuid, text),
+  public.cron_reconnect_answer(text, text, integer, uuid, jsonb),
+  public.cron_reconnect_take(text, text, integer, uuid),
+  public.cron_is_snoozed(text, text),
+  public.cron_raise(text, text, text, text, text, text, text),
+  public.cron_raise_offline(text, timestamptz, interval),
+  public.cron_raise_online(text, text),
+  public.cron_count_notices(text),
+  public.cron_notify(text, text, integer, jsonb),
+  public.cron_claim_notices(text, text, integer, integer),
+  public.cron_delivered(text, text, integer, jsonb),
+  public.cron_read_notifications(text, uuid[]),
+  public.cron_snooze(text, text, timestamptz);
 
-drop table if exists public.cron_runs, public.cron_agents, public.cron_projects;
+drop table if exists
+  public.cron_runs, public.cron_agents, public.cron_projects, public.cron_connections, public.cron_connection_requests;
 
 drop index if exists public.cron_run_requests_queued_idx, public.cron_run_requests_running_idx, public.cron_run_requests_dedupe_idx;
 

@@ -11,6 +11,8 @@ begin
 end
 $$;
 
+drop function if exists public.cron_enter(text, text, integer);
+
 -- The version of this schema. Files of an older version refuse to run over a newer one.
 create or replace function public.cron_schema_version()
 returns integer
@@ -39,9 +41,9 @@ end
 $$;
 
 -- The one authorisation call at the start of every RPC: returns the caller's role or raises 42501.
--- `p_need`: read, operate, admin, agent (his own id), hello (the same, or not bound to an id yet).
--- open_access gives everybody all of it except admin (it never opens edits, connections or members), and except to act
--- as an agent that signs in: one call of the anon key could stop its schedules for good.
+-- `p_need`: read, operate, admin, agent (his own id), keep (the same, about connections), hello (the same, or not bound to
+-- an id yet). open_access gives everybody all of it except admin and keep (it never opens edits, connections or members),
+-- and except to act as an agent that signs in: one call of the anon key could stop its schedules for good.
 create or replace function public.cron_authorise(p_project text, p_need text, p_agent text default null)
 returns text
 language plpgsql stable security definer
@@ -54,7 +56,7 @@ begin
   if coalesce(p_project, '') = '' or length(p_project) > 200 then
     raise exception 'p_project must be 1 to 200 characters' using errcode = '22023';
   end if;
-  if p_need in ('agent', 'hello') and (coalesce(p_agent, '') = '' or length(p_agent) > 200) then
+  if p_need in ('agent', 'keep', 'hello') and (coalesce(p_agent, '') = '' or length(p_agent) > 200) then
     raise exception 'p_agent must be 1 to 200 characters' using errcode = '22023';
   end if;
   if public.cron_is_trusted() then
@@ -68,6 +70,7 @@ begin
     when 'operate' then v_role in ('operator', 'admin')
     when 'admin' then v_role = 'admin'
     when 'agent' then v_role = 'agent' and v_bound = p_agent
+    when 'keep' then v_role = 'agent' and v_bound = p_agent
     when 'hello' then v_role = 'agent' and (v_bound = p_agent or v_bound is null and not exists (
       select 1 from public.cron_project_members o where o.project_id = p_project and o.agent_id = p_agent
     ))
@@ -75,7 +78,7 @@ begin
   end) then
     return v_role;
   end if;
-  if p_need <> 'admin' and exists (select 1 from public.cron_projects p where p.project_id = p_project and p.open_access) then
+  if p_need not in ('admin', 'keep') and exists (select 1 from public.cron_projects p where p.project_id = p_project and p.open_access) then
     if p_need not in ('agent', 'hello') or not exists (
       select 1 from public.cron_project_members o where o.project_id = p_project and o.agent_id = p_agent
     ) then
@@ -97,9 +100,9 @@ end
 $$;
 
 -- The start of every agent RPC but hello: authorises, serialises the calls of one agent, compares the epoch.
--- Returns null when the call may go on, else the answer `superseded`. An epoch that the server never gave out (it was
+-- `p_need`: agent or keep. Returns null when the call may go on, else the answer `superseded`. An epoch that the server never gave out (it was
 -- restored from a backup, or the agent was removed) is 55000, which PostgREST answers as 500: the agent says hello anew.
-create or replace function public.cron_enter(p_project text, p_agent text, p_epoch integer)
+create or replace function public.cron_enter(p_project text, p_agent text, p_epoch integer, p_need text default 'agent')
 returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -107,7 +110,7 @@ as $$
 declare
   v_epoch integer;
 begin
-  perform public.cron_authorise(p_project, 'agent', p_agent);
+  perform public.cron_authorise(p_project, p_need, p_agent);
   if p_epoch is null then
     raise exception 'p_epoch must not be null' using errcode = '22023';
   end if;
@@ -134,6 +137,15 @@ as $$
   from public.cron_projects p
   where p.open_access
     or exists (select 1 from public.cron_project_members m where m.project_id = p.project_id and m.user_id = auth.uid())
+$$;
+
+-- Projects of which the caller is a member: those whose connections he may see. open_access does not count.
+create or replace function public.cron_membered()
+returns text[]
+language sql stable security definer
+set search_path = ''
+as $$
+  select coalesce(array_agg(m.project_id), '{}') from public.cron_project_members m where m.user_id = auth.uid()
 $$;
 
 -- Projects in which the caller may queue, cancel and pause.
@@ -185,7 +197,8 @@ declare
 begin
   foreach v_table in array array[
     'cron_projects', 'cron_project_members', 'cron_mirror', 'cron_run_requests', 'cron_leases', 'cron_agents',
-    'cron_agent_beats', 'cron_runs', 'cron_run_logs', 'cron_pruned_slots', 'cron_audit'
+    'cron_agent_beats', 'cron_runs', 'cron_run_logs', 'cron_pruned_slots', 'cron_audit', 'cron_connections',
+    'cron_connection_requests', 'cron_connection_codes', 'cron_notifications', 'cron_notice_claims', 'cron_snoozes'
   ] loop
     execute format('alter table public.%I enable row level security', v_table);
     execute format('revoke all on table public.%I from public, anon, authenticated, service_role', v_table);
@@ -202,9 +215,10 @@ $$;
 revoke all on sequence public.cron_audit_id_seq from public, anon, authenticated, service_role;
 grant select on
   public.cron_projects, public.cron_mirror, public.cron_run_requests, public.cron_agents, public.cron_agent_beats,
-  public.cron_runs, public.cron_run_logs
+  public.cron_runs, public.cron_run_logs, public.cron_notifications, public.cron_snoozes
   to anon, authenticated, service_role;
-grant select on public.cron_project_members, public.cron_audit to authenticated, service_role;
+grant select on public.cron_project_members, public.cron_audit, public.cron_connections, public.cron_connection_requests
+  to authenticated, service_role;
 grant insert (id, project_id, job_id, requested_by, requested_at, status) on public.cron_run_requests
   to anon, authenticated, service_role;
 
@@ -214,7 +228,10 @@ do $$
 declare
   v_table text;
 begin
-  foreach v_table in array array['cron_projects', 'cron_mirror', 'cron_run_requests', 'cron_agents', 'cron_agent_beats', 'cron_runs'] loop
+  foreach v_table in array array[
+    'cron_projects', 'cron_mirror', 'cron_run_requests', 'cron_agents', 'cron_agent_beats', 'cron_runs', 'cron_notifications',
+    'cron_snoozes'
+  ] loop
     execute format('drop policy if exists cronmirror_read on public.%I', v_table);
     execute format(
       'create policy cronmirror_read on public.%I for select to public '
@@ -259,11 +276,43 @@ drop policy if exists cronmirror_read on public.cron_audit;
 create policy cronmirror_read on public.cron_audit for select to authenticated
   using (project_id = any ((select public.cron_administered())::text[]));
 
+-- Notices about connections are the members', like the connections.
+drop policy if exists cronmirror_only_members on public.cron_notifications;
+create policy cronmirror_only_members on public.cron_notifications as restrictive for select to public
+  using (type not like 'integration\_%' or project_id = any ((select public.cron_membered())::text[]));
+
+drop policy if exists cronmirror_read on public.cron_connections;
+create policy cronmirror_read on public.cron_connections for select to authenticated
+  using (project_id = any ((select public.cron_membered())::text[]));
+drop policy if exists cronmirror_only_read on public.cron_connections;
+create policy cronmirror_only_read on public.cron_connections as restrictive for select to public
+  using (project_id = any ((select public.cron_membered())::text[]));
+
+-- A sign-in is seen by the admin who began it and by the agent that holds the connection: its address has the state in
+-- it, with which a code is handed over.
+do $$
+declare
+  v_kind record;
+begin
+  for v_kind in select * from (values ('cronmirror_read', 'permissive'), ('cronmirror_only_read', 'restrictive')) k (name, how) loop
+    execute format('drop policy if exists %I on public.cron_connection_requests', v_kind.name);
+    execute format(
+      'create policy %I on public.cron_connection_requests as %s for select to authenticated using ('
+      'requested_by = (select auth.uid()) and project_id = any ((select public.cron_administered())::text[]) or exists ('
+      'select 1 from public.cron_project_members m where m.project_id = cron_connection_requests.project_id '
+      'and m.user_id = (select auth.uid()) and m.role = ''agent'' and m.agent_id = cron_connection_requests.agent_id))',
+      v_kind.name, v_kind.how
+    );
+  end loop;
+end
+$$;
+
 revoke all on function
   public.cron_schema_version(), public.cron_is_trusted(), public.cron_authorise(text, text, text),
-  public.cron_enter(text, text, integer), public.cron_readable(), public.cron_operable(), public.cron_administered(),
-  public.cron_refuse_direct_write()
+  public.cron_enter(text, text, integer, text), public.cron_readable(), public.cron_membered(), public.cron_operable(),
+  public.cron_administered(), public.cron_refuse_direct_write()
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.cron_schema_version(), public.cron_readable(), public.cron_operable(), public.cron_administered()
+  public.cron_schema_version(), public.cron_readable(), public.cron_membered(), public.cron_operable(),
+  public.cron_administered()
   to anon, authenticated, service_role;

@@ -322,7 +322,7 @@ end
 $$;
 
 -- The sweep of a project, at most once per 10 s: expires, cancels, rejects unknown jobs, rescues, closes runs that
--- nobody will. `p_rescuer`: the agent on whose beat or claim it runs, or null for a page.
+-- nobody will, ends sign-ins, says which agents are gone. `p_rescuer`: the agent on whose beat or claim it runs, or null for a page.
 -- With `p_silence` it is pg_cron's: that one is always here, even where no agent can reach the database, so it has no gap
 -- to be judged by and must leave a silent agent more time.
 create or replace function public.cron_sweep_project(p_project text, p_rescuer text, p_silence interval default null)
@@ -375,8 +375,9 @@ begin
   );
   perform public.cron_lose_requests(v_lost);
   v_runs := public.cron_close_orphaned_runs(p_project, v_since);
+  perform public.cron_end_reconnects(p_project);
   return jsonb_build_object(
-    'ran', true, 'expired', cardinality(v_expired), 'cancelled', cardinality(v_cancelled), 'unknown', cardinality(v_unknown),
+    'ran', true, 'offline', public.cron_raise_offline(p_project, v_since, p_silence), 'expired', cardinality(v_expired), 'cancelled', cardinality(v_cancelled), 'unknown', cardinality(v_unknown),
     'rescued', cardinality(v_lost), 'lost_runs', v_runs, 'server_time', v_now
   );
 end

@@ -58,17 +58,21 @@ as $$
   limit 1
 $$;
 
--- Stamps the beat; `beating_since` starts anew after 3 missed ones (45 s). The caller holds the row.
+-- Stamps the beat; `beating_since` starts anew after 3 missed ones (45 s). Where the agent was said to be gone, says that
+-- it is back. The caller holds the row.
 create or replace function public.cron_stamp_beat(p_project text, p_agent text)
 returns void
-language sql security definer
+language plpgsql security definer
 set search_path = ''
 as $$
+begin
+  perform public.cron_raise_online(p_project, p_agent);
   update public.cron_agent_beats b
   set
     beating_since = case when b.last_seen_at > clock_timestamp() - interval '45 seconds' then b.beating_since else clock_timestamp() end,
     last_seen_at = clock_timestamp()
-  where b.project_id = p_project and b.agent_id = p_agent
+  where b.project_id = p_project and b.agent_id = p_agent;
+end
 $$;
 
 -- Back to the queue with what an agent held and never began: the attempt is not counted. What was cancelled meanwhile
@@ -359,7 +363,8 @@ begin
   v_due := public.cron_due(p_project, p_agent, case when v_pause ->> 'mode' = 'all' then '{}' else p_job_ids end);
   return jsonb_build_object(
     'cancelled', v_leases.cancelled, 'lost', v_leases.lost, 'due', v_due.due, 'next_due_at', v_due.next_due_at,
-    'paused', v_pause, 'server_time', clock_timestamp()
+    'paused', v_pause, 'reconnects', public.cron_count_reconnects(p_project, p_agent),
+    'notices', public.cron_count_notices(p_project), 'server_time', clock_timestamp()
   );
 end
 $$;

@@ -50,6 +50,7 @@ begin
   v_job.enabled := coalesce(v_job.enabled, true);
   v_job.instructions := left(v_job.instructions, 65536);
   v_job.description := left(v_job.description, 65536);
+  v_job.connection_id := left(v_job.connection_id, 200);
   return v_job;
 end
 $$;
@@ -82,25 +83,26 @@ begin
     placement = j.placement, name = j.name, schedule_kind = j.schedule_kind, schedule_expr = j.schedule_expr, tz = j.tz,
     enabled = j.enabled, next_run_at = j.next_run_at, instructions = j.instructions, source = j.source,
     description = j.description, tags = j.tags, accepts = j.accepts, timeout_s = j.timeout_s, overlap = j.overlap,
-    retry = j.retry, updated_at = clock_timestamp()
+    retry = j.retry, connection_id = j.connection_id, updated_at = clock_timestamp()
   from unnest(p_jobs) j
   where m.project_id = p_project and m.job_id = j.job_id and j.job_id <> all (refused) and (
     not p_agent = any (m.agent_ids)
     or (m.placement, m.name, m.schedule_kind, m.schedule_expr, m.tz, m.enabled, m.next_run_at, m.instructions, m.source,
-      m.description, m.tags, m.accepts, m.timeout_s, m.overlap, m.retry)
+      m.description, m.tags, m.accepts, m.timeout_s, m.overlap, m.retry,
+      m.connection_id)
     is distinct from (j.placement, j.name, j.schedule_kind, j.schedule_expr, j.tz, j.enabled, j.next_run_at, j.instructions,
-      j.source, j.description, j.tags, j.accepts, j.timeout_s, j.overlap, j.retry)
+      j.source, j.description, j.tags, j.accepts, j.timeout_s, j.overlap, j.retry, j.connection_id)
   );
   get diagnostics upserted = row_count;
 
   insert into public.cron_mirror (
     project_id, job_id, agent_ids, placement, name, schedule_kind, schedule_expr, tz, enabled, next_run_at, instructions,
-    source, description, tags, accepts, timeout_s, overlap, retry, last_run_at, last_status, last_duration_ms
+    source, description, tags, accepts, timeout_s, overlap, retry, connection_id, last_run_at, last_status, last_duration_ms
   )
   select
     p_project, j.job_id, array[p_agent], j.placement, j.name, j.schedule_kind, j.schedule_expr, j.tz, j.enabled,
     j.next_run_at, j.instructions, j.source, j.description, j.tags, j.accepts, j.timeout_s, j.overlap, j.retry,
-    u.started_at, case when u.status = 'ok' then 'ok' when u.status is not null then 'error' end, u.duration_ms
+    j.connection_id, u.started_at, case when u.status = 'ok' then 'ok' when u.status is not null then 'error' end, u.duration_ms
   from unnest(p_jobs) j
   left join lateral (
     select r.started_at, r.status, r.duration_ms from public.cron_runs r

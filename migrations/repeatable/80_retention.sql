@@ -132,7 +132,8 @@ begin
 end
 $$;
 
--- Deletes at most `p_limit` rows of a project from before `p_before`: runs, requests, audit. Returns how many.
+-- Deletes at most `p_limit` rows of a project from before `p_before`: runs, requests, sign-ins that are over, notices, audit.
+-- Returns how many. Snoozes that are over go besides: nobody hears of them.
 create or replace function public.cron_prune_old(p_project text, p_before timestamptz, p_limit integer)
 returns integer
 language plpgsql security definer
@@ -147,6 +148,23 @@ begin
   where q.id = any (array(select public.cron_old_requests(p_project, p_before, p_limit - v_done)));
   get diagnostics v_count = row_count;
   v_done := v_done + v_count;
+  delete from public.cron_connection_requests q
+  where q.id = any (array(
+    select o.id from public.cron_connection_requests o
+    where o.project_id = p_project and o.requested_at < p_before and o.status in ('done', 'error')
+    order by o.requested_at limit p_limit - v_done
+  ));
+  get diagnostics v_count = row_count;
+  v_done := v_done + v_count;
+  delete from public.cron_notifications n
+  where n.id = any (array(
+    select o.id from public.cron_notifications o
+    where o.project_id = p_project and o.created_at < p_before
+    order by o.created_at limit p_limit - v_done
+  ));
+  get diagnostics v_count = row_count;
+  v_done := v_done + v_count;
+  delete from public.cron_snoozes s where s.project_id = p_project and s.until < now();
   delete from public.cron_audit a
   where a.id = any (array(
     select o.id from public.cron_audit o
@@ -316,6 +334,9 @@ begin
   v_deleted := public.cron_prune_old(p_project, v_before, 1000);
   v_left := (select count(*) from public.cron_old_runs(p_project, v_before, null))
     + (select count(*) from public.cron_old_requests(p_project, v_before, null))
+    + (select count(*) from public.cron_connection_requests c
+      where c.project_id = p_project and c.requested_at < v_before and c.status in ('done', 'error'))
+    + (select count(*) from public.cron_notifications n where n.project_id = p_project and n.created_at < v_before)
     + (select count(*) from public.cron_audit a where a.project_id = p_project and a.at < v_before);
   insert into public.cron_audit (project_id, actor, actor_name, action, detail)
   values (p_project, auth.uid(), public.cron_actor_name(), 'prune', jsonb_build_object('days', p_days, 'deleted', v_deleted));

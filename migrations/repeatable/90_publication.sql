@@ -25,7 +25,9 @@ begin
       using hint = 'Publish single tables instead.';
     return;
   end if;
-  foreach v_table in array array['cron_mirror', 'cron_run_requests', 'cron_runs', 'cron_agents'] loop
+  foreach v_table in array array[
+    'cron_mirror', 'cron_run_requests', 'cron_runs', 'cron_agents', 'cron_notifications', 'cron_connection_requests'
+  ] loop
     if not exists (
       select 1 from pg_publication_rel r join pg_publication p on p.oid = r.prpubid
       where p.pubname = 'supabase_realtime' and r.prrelid = format('public.%I', v_table)::regclass
@@ -38,7 +40,7 @@ begin
   end loop;
 exception when insufficient_privilege then
   raise warning 'publication supabase_realtime belongs to somebody else: %', sqlerrm
-    using hint = 'Let its owner add cron_mirror, cron_run_requests, cron_runs and cron_agents to it.';
+    using hint = 'Let its owner add cron_mirror, cron_run_requests, cron_runs, cron_agents, cron_notifications and cron_connection_requests to it.';
 end
 $$;
 

@@ -51,6 +51,10 @@ EMPTY = "; ".join(
         "cron_mirror",
         "cron_audit",
         "cron_pruned_slots",
+        "cron_connections",
+        "cron_connection_requests",
+        "cron_notifications",
+        "cron_snoozes",
     )
 )
 

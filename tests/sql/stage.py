@@ -20,6 +20,8 @@ TYPES = {
     "p_user_id": "uuid",
     "p_known": "uuid[]",
     "p_job_ids": "text[]",
+    "p_ids": "text[]",
+    "p_other_account_ok": "boolean",
     "p_statuses": "text[]",
     "p_triggers": "text[]",
     "p_since": "timestamptz",
@@ -31,6 +33,7 @@ TYPES = {
     "p_rev": "bigint",
 }
 JSON_ARGUMENTS = {"p_info", "p_running", "p_state", "p_changed", "p_reports", "p_batches", "p_payload", "p_before"}
+JSON_ARGUMENTS |= {"p_connections", "p_answer", "p_notices", "p_deliveries"}
 
 
 class Caller:
@@ -138,7 +141,7 @@ class Agent:
 def a_job(job_id: str, **more: Any) -> dict[str, Any]:
     """One of `p_changed`, with every key."""
     keys = ("schedule_kind", "schedule_expr", "tz", "next_run_at", "instructions", "source", "description", "tags")
-    keys += ("accepts", "timeout_s", "overlap", "retry")
+    keys += ("accepts", "timeout_s", "overlap", "retry", "connection_id")
     return {"job_id": job_id, "name": job_id.title(), "enabled": True, "placement": "mine"} | dict.fromkeys(keys) | more
 
 
@@ -160,6 +163,12 @@ def a_report(claimed: dict[str, Any] | None = None, **more: Any) -> dict[str, An
         report |= {"trigger": "request", "request_id": claimed["id"], "job_id": claimed["job_id"]}
         report |= {"claims": claimed["claims"], "attempt": claimed["attempts"]}
     return report | more
+
+
+def a_notice(kind: str = "job_failed", subject: str = "job:backup", **more: Any) -> dict[str, Any]:
+    """One of `p_notices`."""
+    notice = {"id": str(uuid4()), "type": kind, "severity": "warning", "title": "Backup failed", "body": "exit code 1"}
+    return notice | {"subject": subject, "at": "2026-03-01T12:00:00+00:00", "dedupe_key": str(uuid4())} | more
 
 
 class Stage:

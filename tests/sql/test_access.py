@@ -10,7 +10,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tests.sql.stage import PROJECT, Agent, Caller, Stage, a_job, a_report
+from tests.sql.stage import PROJECT, Agent, Caller, Stage, a_job, a_notice, a_report
 
 FORBIDDEN = psycopg.errors.InsufficientPrivilege
 TABLES = (
@@ -24,6 +24,12 @@ TABLES = (
     "cron_runs",
     "cron_run_logs",
     "cron_audit",
+    "cron_connections",
+    "cron_connection_requests",
+    "cron_connection_codes",
+    "cron_notifications",
+    "cron_notice_claims",
+    "cron_snoozes",
 )
 SHOWN = (
     "cron_mirror",
@@ -33,7 +39,11 @@ SHOWN = (
     "cron_agent_beats",
     "cron_run_logs",
     "cron_projects",
+    "cron_notifications",
+    "cron_snoozes",
 )
+MEMBERS_ONLY = ("cron_project_members", "cron_connections")
+NOBODYS = ("cron_leases", "cron_connection_codes", "cron_notice_claims")
 ROLES = ("anon", "stranger", "viewer", "operator", "admin", "agent")
 
 
@@ -44,6 +54,12 @@ def furnish(stage: Stage, project: str = PROJECT) -> Agent:
     (row,) = agent.claim("backup")
     agent.report(run := a_report(row, status="running"))
     agent.call("cron_append_logs", p_batches=[{"run_id": run["run_id"], "seq": 0, "stream": "stdout", "text": "hi"}])
+    agent.call(
+        "cron_report_connections", p_connections=[{"connection_id": "drive", "provider": "google"}], p_ids=["drive"]
+    )
+    agent.call("cron_notify", p_notices=[a_notice()])
+    stage.owner.rpc("cron_snooze", p_project=project, p_subject="job:backup", p_until="tomorrow")
+    stage.owner.rpc("cron_reconnect", p_project=project, p_connection="drive")
     return agent
 
 
@@ -85,9 +101,9 @@ def test_what_each_role_reads(either_stage: Stage) -> None:
 
     members = ("viewer", "operator", "admin", "agent")
     expected = {(role, table): role in members for role in ROLES for table in SHOWN}
-    expected |= {(role, "cron_project_members"): role in members for role in ROLES}
+    expected |= {(role, table): role in members for role in ROLES for table in MEMBERS_ONLY}
     expected |= {(role, "cron_audit"): role == "admin" for role in ROLES}
-    expected |= {(role, "cron_leases"): False for role in ROLES}
+    expected |= {(role, table): False for role in ROLES for table in (*NOBODYS, "cron_connection_requests")}
     assert seen == expected
 
 
@@ -125,6 +141,8 @@ def test_nobody_writes_a_table_directly(either_stage: Stage, role: str) -> None:
             if table == "cron_run_logs"
             else "agent_id = agent_id"
             if table == "cron_leases"
+            else "request_id = request_id"
+            if table == "cron_connection_codes"
             else "project_id = project_id"
         )
         statements = [f"update {table} set {column}", f"delete from {table}", f"truncate {table}"]  # noqa: S608
@@ -151,6 +169,7 @@ OPERATING: dict[str, dict[str, Any]] = {
     "cron_request_run": {"p_job_id": "backup"},
     "cron_cancel_request": {"p_id": None},
     "cron_set_paused": {"p_mode": "none"},
+    "cron_snooze": {"p_subject": "job:backup"},
 }
 READING: dict[str, dict[str, Any]] = {
     "get_cron_jobs": {},
@@ -159,10 +178,12 @@ READING: dict[str, dict[str, Any]] = {
     "cron_recent_runs": {"p_job_ids": ["backup"]},
     "cron_table_sizes": {},
     "cron_sweep": {},
+    "cron_read_notifications": {},
 }
 ADMINISTERING: dict[str, dict[str, Any]] = {
     "cron_prune": {"p_days": 30},
     "cron_set_member": {"p_user_id": uuid4(), "p_role": "viewer"},
+    "cron_reconnect": {"p_connection": "drive"},
 }
 
 
@@ -195,6 +216,12 @@ def agent_calls(agent: Agent) -> list[Callable[[], Any]]:
         lambda: agent.claim("backup"),
         lambda: agent.report(a_report()),
         lambda: agent.call("cron_append_logs", p_batches=[]),
+        lambda: agent.call("cron_notify", p_notices=[]),
+        lambda: agent.call("cron_claim_notices", p_limit=1),
+        lambda: agent.call("cron_delivered", p_deliveries={}),
+        lambda: agent.call("cron_report_connections", p_connections=[]),
+        lambda: agent.call("cron_reconnect_answer", p_id=str(uuid4()), p_answer={"done": True}),
+        lambda: agent.call("cron_reconnect_take", p_id=str(uuid4())),
         lambda: agent.call("cron_claim_slot", p_job_id="backup", p_scheduled_for="2026-03-01", p_run_id=str(uuid4())),
     ]
 
@@ -211,11 +238,10 @@ def test_only_the_agent_itself_calls_as_that_agent(either_stage: Stage, role: st
         caller = caller_of(stage, role)
     impostor = Agent(caller, "mac-mini", epoch=agent.epoch, instance=agent.instance)
 
-    assert [allowed(call) for call in agent_calls(impostor)] == [False] * 7
+    assert [allowed(call) for call in agent_calls(impostor)] == [False] * 13
     assert all(allowed(call) for call in agent_calls(agent))
-    assert all(
-        allowed(call) for call in agent_calls(Agent(stage.enter("service_role"), "by-key").ready("backup2"))[:-1]
-    )
+    by_key = agent_calls(Agent(stage.enter("service_role"), "by-key").ready("backup2"))
+    assert all(allowed(call) for call in by_key[:-1])
 
 
 def test_a_refusal_says_who_is_needed(stage: Stage) -> None:
@@ -293,6 +319,22 @@ def test_open_access_opens_one_project_to_the_anon_key_agent_included(either_sta
     assert not allowed(lambda: anon.rpc("cron_request_run", p_project="elsewhere", p_job_id="backup"))
 
 
+def test_open_access_opens_no_connections_nor_what_is_said_of_them(either_stage: Stage) -> None:
+    stage = either_stage
+    furnish(stage).call("cron_notify", p_notices=[a_notice("integration_disconnected", "connection:drive")])
+    open_access(stage, PROJECT)
+
+    for caller in (stage.enter("anon"), stage.enter("authenticated", uuid4())):
+        for table in ("cron_connections", "cron_connection_requests"):
+            assert not allowed(lambda: caller.sql(f"select 1 from {table}")) or not caller.sql(f"select 1 from {table}")  # noqa: B023, S608
+        assert [row["type"] for row in caller.sql("select type from cron_notifications")] == ["job_failed"]
+        assert not allowed(lambda: caller.rpc("cron_reconnect", p_project=PROJECT, p_connection="drive"))  # noqa: B023
+        page_agent = Agent(caller, f"by-{caller.user}").ready()
+        assert allowed(lambda: page_agent.call("cron_notify", p_notices=[]))  # noqa: B023
+        assert [allowed(call) for call in agent_calls(page_agent)[-4:-1]] == [False] * 3
+    assert len(stage.member("viewer").sql("select type from cron_notifications")) == 2
+
+
 def test_open_access_never_opens_members_audit_or_pruning(stage: Stage) -> None:
     open_access(stage, PROJECT)
     stranger = stage.enter("authenticated", uuid4())
@@ -358,11 +400,18 @@ def test_only_what_pages_show_is_published_and_has_a_random_key(stage: Stage) ->
     published = stage.owner.sql(
         "select tablename from pg_publication_tables where pubname = 'supabase_realtime' order by 1"
     )
-    assert [row["tablename"] for row in published] == ["cron_agents", "cron_mirror", "cron_run_requests", "cron_runs"]
+    assert [row["tablename"] for row in published] == [
+        "cron_agents",
+        "cron_connection_requests",
+        "cron_mirror",
+        "cron_notifications",
+        "cron_run_requests",
+        "cron_runs",
+    ]
     keys = stage.owner.sql(
         "select format_type(a.atttypid, null) as type from pg_index i "
         "join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0] "
         "where i.indisprimary and i.indnatts = 1 and i.indrelid::regclass::text = any (%s)",
         [row["tablename"] for row in published],
     )
-    assert [row["type"] for row in keys] == ["uuid"] * 4
+    assert [row["type"] for row in keys] == ["uuid"] * 6
