@@ -24,6 +24,7 @@ from agent.app.given import Given
 from agent.app.guard import Guard
 from agent.app.home import home_of
 from agent.app.introduction import INSTANCE_NOTE, Introduction
+from agent.app.notices import Notices
 from agent.app.tasks import Loops
 from agent.errors import CronmirrorError, StateError
 from agent.model import BeatReply
@@ -83,6 +84,8 @@ class Agent:
         self._probing = False
         self._link = Link()
         rest = Rest(given.supabase.database, project=given.config.project, agent_id=self._agent_id)
+        self._notices = Notices(self._journal, rest, self._link, given.configuration, self._clock)
+        self._notices.introduce(self._agent_id, lambda: self._jobs.config_error)
         self._streamer = LogStreamer(rest, self._link, given.configuration.redactor, self._clock)
         self._wire_runs(given, SlotTurns(rest, self._link, self._clock))
         self._wire_reports(rest)
@@ -189,6 +192,7 @@ class Agent:
                 self._intake.on_beat,
                 lambda _: self._scheduler.kick(),
                 lambda reply: self._outages.on_beat(reply, self.heartbeat.skew_ms),
+                self._notices.on_beat,
             ),
             again=(self._supabase.session.wake, self._realtime.hurry),
             silent=(self._outages.on_silence,),
@@ -251,6 +255,7 @@ class Agent:
             ("leases", self._leases.run()),
             ("config", self._configuration.run(FileWatch, self.heartbeat.beat_now)),
             ("reloads", self._watch_reloads()),
+            *self._notices.loops().items(),
         ):
             self.loops.start(name, loop)
         self._guard.ready()
@@ -270,6 +275,7 @@ class Agent:
             revision = await self._configuration.catalogue.wait_changed(revision)
             if (config := self._configuration.catalogue.config) is not None:
                 self.slots.resize(config.limits.concurrency, config.limits.tags)
+            self._notices.on_reload()
             self._mirror.kick()
 
     async def wait_failed(self) -> CronmirrorError:
@@ -306,6 +312,7 @@ class Agent:
         self._guard.over()
         await self.loops.stop()
         await self._outages.note()
+        await self._notices.close()
         if self._dropping is not None:
             await self._dropping
         with suppress(StateError):

@@ -19,11 +19,12 @@ from agent.config.commands import Commands
 from agent.config.config import Config, LimitSettings, SupabaseSettings, SyncSettings, url_fault
 from agent.config.connections import connection_of
 from agent.config.cron import STARTUP
+from agent.config.notify import ping_of, rules_of
 from agent.config.resolve import Resolution
 from agent.config.schema import Defaults, JobLimits, JobSpec, Retry, Settings, Supabase
 from agent.config.tree import Node, Path, dotted
 from agent.errors import Problem
-from agent.model import CatchUp, Job, Overlap, Placement, RunLimits, Schedule, ScheduleKind, WhenOffline
+from agent.model import CatchUp, Job, Overlap, Placement, RunLimits, Schedule, ScheduleKind, Severity, WhenOffline
 from agent.model import Retry as RetryRule
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -71,6 +72,7 @@ class Builder:
             supabase=supabase,
             sync=SyncSettings(mirror_every_s=settings.sync.mirror_every, poll_every_s=settings.sync.poll_every),
             limits=LimitSettings(concurrency=settings.limits.concurrency, tags=settings.limits.tags),
+            notify=rules_of(settings.notify, timezone=settings.defaults.timezone or self.around.timezone),
             drain_timeout_s=settings.drain_timeout,
             accept=frozenset(settings.accept),
             connections=tuple(connection_of(each, spec) for each, spec in settings.connections.items()),
@@ -112,6 +114,9 @@ class Builder:
                 nice=_first(own.nice, common.nice, 0),
             ),
             output_limit=_first(own.output, common.output, self.settings.limits.output),
+            failure_tolerance=_first(spec.failure_tolerance, defaults.failure_tolerance),
+            severity=Severity(spec.severity),
+            ping=ping_of(spec.ping),
             line=self.tree.line_of(path),
         )
 
@@ -123,6 +128,10 @@ class Builder:
         for tag in self.settings.limits.tags:
             if tag not in used:
                 self._warn(("limits", "tags", tag), "limits nothing: no job has this tag")
+        for name, channel in (self.settings.notify.channels if self.settings.notify else {}).items():
+            for tag in channel.tags:
+                if tag not in used:
+                    self._warn(("notify", "channels", name, "tags"), f"no job has the tag {tag}")
 
         named = {job.connection for job in jobs}
         for connection_id in self.settings.connections:

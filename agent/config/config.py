@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from agent.errors import Problem
-from agent.model import Connection, Job
+from agent.model import Connection, Job, NotifyRules
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +54,7 @@ class Config:
     supabase: SupabaseSettings | None = None
     sync: SyncSettings = field(default_factory=SyncSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
+    notify: NotifyRules = field(default_factory=NotifyRules)
     drain_timeout_s: float = 30.0
     accept: frozenset[str] = frozenset()
     connections: tuple[Connection, ...] = ()

@@ -59,12 +59,13 @@ belongs to the shell: hand secrets over through `env`), `payload`, `name`, `desc
 root) and is `chmod 600`. Its variables are not handed to jobs; only `env` is.
 
 **Secrets.** These values are replaced by `***` in output before it is stored or sent, plain, base64 and URL-encoded,
-where they have four characters or more: everything from a keyring or a file; every variable filled into `env`,
-`run`, `http` or `python` (but for `HOME`, `USER`, `PATH` and their like; a `:-default` is no secret);
-`supabase.key`, `supabase.password` and each `client_secret` of `connections`; the password in an `http.url`; and
-values of `env` and `http.headers` whose name contains KEY, TOKEN, SECRET, PASS or CREDENTIAL (of headers also AUTH
-or COOKIE). Jobs do not inherit the variables that `supabase.key`, `supabase.password` and a `client_secret` are
-filled from. Nothing that was filled in is mirrored: `instructions` shows the command as it is written in the file.
+where they have four characters or more: everything from a keyring or a file; every variable filled into `env`, `run`,
+`http` or `python` (but for `HOME`, `USER`, `PATH` and their like; a `:-default` is no secret); `supabase.key`,
+`supabase.password`, each `client_secret` of `connections`, the URLs of `notify` and of a `ping`; the password in an
+`http.url`; and values of `env` and `http.headers` whose name contains KEY, TOKEN, SECRET, PASS or CREDENTIAL (of
+headers also AUTH or COOKIE). Jobs do not inherit the variables that `supabase.key`, `supabase.password`, a
+`client_secret` and `notify` are filled from. Nothing that was filled in is mirrored: `instructions` shows the command
+as it is written in the file.
 
 ## Keys
 """

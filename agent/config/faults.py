@@ -18,8 +18,6 @@ from agent.config.schema import Settings
 from agent.config.tree import Node, Path
 
 LATER = {
-    "notify": "notifications are",
-    "notifications": "notifications are",
     "control": "the control API is",
 }
 """Keys of later versions: refused, so that nobody relies on what does not happen."""
@@ -78,8 +76,9 @@ def written(tree: Node, path: Path) -> str:
         return "a mapping"
     if node.items is not None:
         return "a list"
-    secret = path[:1] == ("supabase",) or (path[:1] == ("connections",) and path[2:3] == ("client_secret",))
-    if secret or {"env", "headers", "token_extra"} & set(path[:-1]):
+    sections = (("supabase",), ("notify",))
+    secret = path[:1] in sections or (path[:1] == ("connections",) and path[2:3] == ("client_secret",))
+    if secret or {"env", "headers", "token_extra"} & set(path[:-1]) or "ping" in path[2:]:
         return "this value"
     text = "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in node.text or "")
     return f'"{text}"' if len(text) <= _EXCERPT else f'"{text[:_EXCERPT]}…"'

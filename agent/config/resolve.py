@@ -26,6 +26,7 @@ _SECRET_HEADER = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH|COOKIE", re.
 _SCHEMES = ("bearer", "basic", "token", "digest")
 """What stands before a credential (RFC 9110 §11.4), also where the credential itself is empty."""
 _PASSWORD = re.compile(r"^https?://[^/?#@]*:([^/?#@]+)@")
+_URL = ((), ("url",))
 _NO_SECRET_AT_ALL = {"true", "false", "null", "none"}
 
 
@@ -82,7 +83,7 @@ def _scalar(text: str, path: Path, lookup: Lookup, into: Resolution) -> str | No
     for piece in pieces:
         if _is_secret(piece, path):
             into.secret(piece.value)
-        if piece.source == "env" and _is_credential(path):
+        if piece.source == "env" and (_is_credential(path) or path[:1] == ("notify",)):
             into.withheld.add(piece.name)
     _known_by_place(value, path, into)
     return value
@@ -90,7 +91,7 @@ def _scalar(text: str, path: Path, lookup: Lookup, into: Resolution) -> str | No
 
 def _known_by_place(value: str, path: Path, into: Resolution) -> None:
     """Secrets by where they stand, even where nothing was filled in."""
-    if _is_credential(path) or (_in_env(path) and _SECRET_NAME.search(str(path[-1]))):
+    if _is_credential(path) or _is_address(path) or (_in_env(path) and _SECRET_NAME.search(str(path[-1]))):
         into.secret(value)
     credential = value.strip().rpartition(" ")[2]
     in_header = path[2:4] == ("http", "headers") and _SECRET_HEADER.search(str(path[-1]))
@@ -128,6 +129,12 @@ def _is_credential(path: Path) -> bool:
     return of_client or (path[:1] == ("supabase",) and path[1:2] in [(name,) for name in _CREDENTIALS])
 
 
+def _is_address(path: Path) -> bool:
+    """Of a channel or a watchman: who knows it can write there."""
+    in_notify = path[:1] == ("notify",) and (path[1:] == ("ping",) or (path[1:2] == ("channels",) and path[3:] in _URL))
+    return in_notify or (path[:1] == ("jobs",) and path[2:3] == ("ping",))
+
+
 def _in_env(path: Path) -> bool:
     return "env" in path[1:-1]
 
@@ -137,4 +144,4 @@ def _is_secret(piece: Piece, path: Path) -> bool:
     if piece.source != "env":
         return True
     to_job = _in_env(path) or _is_call(path) or (path[:1] == ("jobs",) and path[2:3] == ("run",))
-    return (to_job and piece.name not in _NOT_SECRET) or _is_credential(path)
+    return (to_job and piece.name not in _NOT_SECRET) or _is_credential(path) or _is_address(path)

@@ -31,8 +31,9 @@ from agent.config.fields import (
     Word,
     Zone,
 )
+from agent.config.notify import Notify, Ping
 from agent.config.part import Part, option
-from agent.model import CatchUp, Overlap, Placement, Reason, WhenOffline
+from agent.model import CatchUp, Overlap, Placement, Reason, Severity, WhenOffline
 
 RETRY_REASONS = (
     Reason.EXIT_CODE,
@@ -47,6 +48,7 @@ RETRY_REASONS = (
 _OVERLAPS = tuple(each.value for each in Overlap)
 _CATCH_UPS = tuple(each.value for each in CatchUp)
 _PLACEMENTS = tuple(each.value for each in Placement)
+_SEVERITIES = tuple(each.value for each in Severity)
 
 Period = Annotated[float, Duration("1s")]
 Timeout = Annotated[float, Duration("100ms", "30d")]
@@ -55,6 +57,7 @@ Window = Annotated[float, Duration("0s", "31d")]
 Output = Annotated[int, Size(1024, 1024 * 1024)]
 Jitter = Annotated[float, Duration("0s", "1d")]
 Tag = Annotated[str, Line(50)]
+Tolerance = Annotated[int, Field(ge=0, le=1000)]
 AtOnce = Annotated[int, Field(ge=1, le=256)]
 Env = dict[Annotated[str, VariableName()], Annotated[str, VariableValue()]]
 
@@ -189,6 +192,9 @@ class Defaults(Part):
     retry: Retry | None = option("Retries.", example={"max_attempts": 2})
     limits: JobLimits | None = option("What a job is allowed.", example={"nice": 5})
     dst: Dst | None = option("Clock changes.", example={"gap": "skip"})
+    failure_tolerance: Tolerance = option(
+        "So many failed runs in a row are not worth a notice; the next one is.", default=0, example=2
+    )
     env: Env = option(
         "Environment variables; a job's own win. Values from outside count as secrets and are redacted from output.",
         default={},
@@ -268,6 +274,16 @@ class JobSpec(Part):
         example="google-drive",
     )
     tags: list[Tag] = option("For finding jobs in a page, and for `limits.tags`.", default=[], example=["media"])
+    failure_tolerance: Tolerance | None = option("See `defaults.failure_tolerance`.", example=2)
+    severity: Annotated[str, Word(_SEVERITIES)] = option(
+        "How serious it is when the job fails or does not run: see `notify`. `critical` also goes to e-mail, at once.",
+        default="warning",
+        example="critical",
+    )
+    ping: Ping | None = option(
+        "What is asked for when a run begins and ends, for a watchman elsewhere. Secrets.",
+        example="https://hc-ping.com/your-uuid",
+    )
     limits: JobLimits | None = option("See `defaults.limits`; key by key.", example={"memory": "512MiB"})
 
 
@@ -296,6 +312,9 @@ class Settings(Part):
         "Risks you know about and accept. `open_access`: the project is open to the anon key.",
         default=[],
         example=["open_access"],
+    )
+    notify: Notify | None = option(
+        "Who is told when something changes its state.", example={"channels": {"phone": "ntfy://your-topic"}}
     )
     defaults: Defaults = option(
         "What holds for every job that does not say otherwise.", default={}, example={"timeout": "10m"}

@@ -48,9 +48,7 @@ from agent.model.notices import (
     NoticeType,
     NoticeVerdict,
     NotifyRules,
-    PingUrls,
     QuietHours,
-    Severity,
 )
 from agent.model.runs import (
     LocalRun,
@@ -66,6 +64,7 @@ from agent.model.runs import (
     Trigger,
     Turn,
 )
+from agent.model.severity import PingUrls, Severity
 from agent.model.value import Json
 from agent.model.wire import (
     AgentState,

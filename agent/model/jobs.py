@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
+from agent.model.severity import PingUrls, Severity
 from agent.model.value import Json, Value
 
 
@@ -172,5 +173,10 @@ class Job(Value):
     tags: tuple[str, ...] = ()
     output_limit: int = 65_536
     """Bytes kept of each of stdout and stderr, half from the head and half from the tail."""
+    failure_tolerance: int = 0
+    """So many failed runs in a row are nobody's concern yet."""
+    severity: Severity = Severity.WARNING
+    """How serious it is when the job fails or does not run."""
+    ping: PingUrls = field(default_factory=PingUrls)
     line: int | None = None
     """Line of the YAML where the job begins, for messages."""

@@ -12,6 +12,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from agent.model.runs import LocalRun
+from agent.model.severity import Severity
 from agent.model.value import Json, Value
 
 
@@ -27,19 +28,6 @@ class NoticeType(StrEnum):
     AGENT_OFFLINE = "agent_offline"
     AGENT_ONLINE = "agent_online"
     CONFIG_ERROR = "config_error"
-
-
-class Severity(StrEnum):
-    """The values of `cron_notifications.severity`, in order."""
-
-    INFO = "info"
-    WARNING = "warning"
-    CRITICAL = "critical"
-
-    @property
-    def rank(self) -> int:
-        """Larger is worse."""
-        return list(Severity).index(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,15 +135,6 @@ class Channel(Value):
     """Patterns of job ids, as in a shell."""
     tags: frozenset[str] = frozenset()
     quiet_hours: QuietHours | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class PingUrls(Value):
-    """Where a watchman elsewhere is told that a job began and how it ended."""
-
-    start: str | None = field(default=None, repr=False)
-    success: str | None = field(default=None, repr=False)
-    failure: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

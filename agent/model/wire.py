@@ -110,6 +110,8 @@ class BeatReply(Value):
     """Queued requests for our jobs that could be claimed now."""
     next_due_at: datetime | None = None
     pause: Pause | None = None
+    notices: int = 0
+    """Notices that the database raised and nobody brings to any channel."""
 
 
 @dataclass(frozen=True, kw_only=True)

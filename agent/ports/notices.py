@@ -21,11 +21,16 @@ class NoticeStore(Protocol):
         ...
 
     async def judge(
-        self, *, up_to: int | None = None, standings: Mapping[str, Json] | None = None, notices: Sequence[Notice] = ()
+        self,
+        *,
+        up_to: int | None = None,
+        standings: Mapping[str, Json] | None = None,
+        notices: Sequence[Notice] = (),
+        verdict: NoticeVerdict | None = None,
     ) -> None:
-        """One transaction: forget the ends up to that seq, take over the standings, file the notices.
+        """One transaction: forget the ends up to that seq, take over the standings (None: forget), file the notices.
 
-        A notice whose dedupe key is filed already is left out.
+        A notice whose dedupe key is filed already is left out. `verdict`: what Supabase has said of them already.
         """
         ...
 

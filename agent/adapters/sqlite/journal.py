@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
 import structlog
 
-from agent.adapters.sqlite import outbox, runs
+from agent.adapters.sqlite import notices, outbox, runs
+from agent.adapters.sqlite.notices import NoticeMemory
 from agent.adapters.sqlite.opening import open_journal
 from agent.adapters.sqlite.rows import clean, instant
 from agent.adapters.sqlite.statements import SQL
@@ -31,6 +32,9 @@ HISTORY_DAYS = 14
 _PRUNE_EVERY_S = 3600.0
 
 
+Recorded = Callable[[Report, PlannedRun | None], None]
+
+
 class Journal:
     """What the agent must remember. Every method raises `StateError` when the file cannot be used."""
 
@@ -38,9 +42,12 @@ class Journal:
         self._clock = clock
         self._outbox_limit = outbox_limit
         self._pending = asyncio.Event()
-        self._writer = Writer(path, outbox.has_pending, self._tell)
+        self._writer = Writer(path, lambda db: (outbox.has_pending(db), notices.has_ended(db)), self._tell)
+        self.notices = NoticeMemory(self._writer)
+        """`agent.ports.NoticeStore` in the same file."""
         self._pruned_at = clock.monotonic()
         self._ends: Counter[str] = Counter()
+        self._recorded: Recorded = lambda _report, _retry: None
 
     @classmethod
     async def open(
@@ -61,6 +68,10 @@ class Journal:
         """Commit what waits and close the file. Safe to repeat."""
         await self._writer.close()
 
+    def on_recorded(self, listener: Recorded) -> None:
+        """Whom to tell of every report of a run once it is on disk; must neither block nor raise."""
+        self._recorded = listener
+
     # ── RunJournal ──────────────────────────────────────────────────────────
 
     async def record(self, report: Report, *, retry: PlannedRun | None = None) -> None:
@@ -70,6 +81,7 @@ class Journal:
         """
         limits = self._limits(report)
         self._say_given_up(await self._writer.do(lambda db: runs.record(db, report, retry, limits)))
+        self._recorded(report, retry)
         if self._clock.monotonic() - self._pruned_at > _PRUNE_EVERY_S:
             await self._prune()
 
@@ -162,7 +174,9 @@ class Journal:
         self._ends.update(ended)
         return runs.Limits(outbox_bytes=self._outbox_limit, now=self._clock.now(), prune=prune)
 
-    def _tell(self, has_pending: bool) -> None:  # noqa: FBT001 - called by the writer with what it saw
+    def _tell(self, seen: tuple[bool, bool]) -> None:
+        has_pending, has_ended = seen
+        self.notices.tell(has_ended)
         if has_pending:
             self._pending.set()
         else:

@@ -187,3 +187,57 @@ select value from notes where key = :key;
 -- Set one value.
 insert into notes (key, value) values (:key, :value)
 on conflict (key) do update set value = excluded.value;
+
+-- name: note_end
+-- An end that the notices have to judge: trouble, or the first good end after some.
+insert into ended (run_id, final)
+select :run_id, :final
+where :status <> 'ok'
+  or exists (select 1 from standings where subject = 'job:' || :job_id)
+  or exists (select 1 from ended);
+
+-- name: has_ended
+-- Whether the notices have something to judge.
+select exists (select 1 from ended);
+
+-- name: ended
+-- The oldest ends; a slot that was missed and has been run after all is no longer there.
+select ended.seq, ended.final, runs.*
+from ended
+left join runs on runs.run_id = ended.run_id
+order by ended.seq
+limit :limit;
+
+-- name: forget_ended
+-- They have been judged.
+delete from ended where seq <= :seq;
+
+-- name: standings
+-- What the notices know.
+select subject, state from standings;
+
+-- name: put_standing
+-- What is known of one subject now.
+insert into standings (subject, state) values (:subject, :state)
+on conflict (subject) do update set state = excluded.state;
+
+-- name: drop_standing
+-- No trouble any more.
+delete from standings where subject = :subject;
+
+-- name: file_notice
+-- Once per key.
+insert into notices (dedupe_key, filed, at) values (:dedupe_key, :filed, :at)
+on conflict (dedupe_key) do nothing;
+
+-- name: filed_notices
+-- Those of which somebody has to be told yet.
+select seq, filed from notices where done = 0 order by seq;
+
+-- name: keep_notice
+-- How far it got.
+update notices set filed = :filed, done = :done where seq = :seq;
+
+-- name: prune_notices
+-- Old keys; what was given up at last goes with them.
+delete from notices where at < :before;

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from agent.adapters.sqlite import outbox
+from agent.adapters.sqlite import notices, outbox
 from agent.adapters.sqlite.rows import local_run, micros, planned_row, planned_run, run_row
 from agent.adapters.sqlite.statements import SQL
 from agent.errors import StateError
@@ -37,8 +37,13 @@ class Limits:
     """Jobs whose old runs may go with this one."""
 
 
-def record(db: sqlite3.Connection, report: Report, retry: PlannedRun | None, limits: Limits) -> int:
-    """Commit a report and what follows from it; return how many old outputs were given up for it."""
+def record(
+    db: sqlite3.Connection, report: Report, retry: PlannedRun | None, limits: Limits, *, made_good: bool = False
+) -> int:
+    """Commit a report and what follows from it; return how many old outputs were given up for it.
+
+    `made_good`: another run of the job is planned in its place.
+    """
     row = run_row(report, limits.now)
     known = db.execute(SQL["known_run"], row).fetchone()
     if known is None:
@@ -50,6 +55,7 @@ def record(db: sqlite3.Connection, report: Report, retry: PlannedRun | None, lim
         return 0  # said before; an end is never taken back
     else:
         db.execute(SQL["finish_run"], row)
+    notices.note_end(db, report, final=retry is None and report.retry_in_s is None and not made_good)
     db.execute(SQL["unplan"], row)
     if retry is not None:
         db.execute(SQL["plan"], planned_row(retry))
@@ -112,7 +118,8 @@ def decide(db: sqlite3.Connection, decided: Decided, limits: Limits) -> tuple[in
     drop(db, decided.dropped)
     db.executemany(SQL["advance"], [{"job_id": job_id, "at": micros(at)} for job_id, at in decided.cursors.items()])
     fresh = [report for report in decided.reports if _slot_row(db, report) is None]
-    given_up = sum(record(db, report, None, limits) for report in fresh)
+    runs_on = {run.job_id for run in decided.planned}
+    given_up = sum(record(db, report, None, limits, made_good=report.job_id in runs_on) for report in fresh)
     given_up += sum(outbox.enqueue(db, report, limits.outbox_bytes) for report in decided.released)
     left_out = frozenset(run.run_id for run in decided.planned if not _plan(db, run))
     return given_up, left_out
@@ -158,6 +165,7 @@ def unreported_requests(db: sqlite3.Connection) -> Sequence[UUID]:
 def prune(db: sqlite3.Connection, before: datetime) -> None:
     """Drop ended runs recorded earlier."""
     db.execute(SQL["prune_age"], {"before": micros(before)})
+    db.execute(SQL["prune_notices"], {"before": micros(before)})
 
 
 def give_back(db: sqlite3.Connection) -> bool:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 from importlib.resources import files
 
-MIGRATIONS = ("0001_tables.sql", "0002_retention.sql")
+MIGRATIONS = ("0001_tables.sql", "0002_retention.sql", "0003_notices.sql")
 """In order; `user_version` counts those that were applied."""
 
 

@@ -35,7 +35,7 @@ class Writer:
     the callers do. Work must be repeatable: when a shared transaction fails, each piece is tried again alone.
     """
 
-    def __init__(self, path: Path, glance: Work[bool], tell: Callable[[bool], None]) -> None:
+    def __init__(self, path: Path, glance: Work[Any], tell: Callable[[Any], None]) -> None:
         self._path = path
         self._glance = glance
         self._tell = tell
@@ -119,19 +119,19 @@ class Writer:
             raise
         return results
 
-    def _look(self, connection: sqlite3.Connection) -> bool | None:
+    def _look(self, connection: sqlite3.Connection) -> Any:
         try:
             return self._glance(connection)
         except sqlite3.Error:
             return None
 
-    def _deliver(self, answers: list[tuple[asyncio.Future[Any], Any]], *, seen: bool | None) -> None:
+    def _deliver(self, answers: list[tuple[asyncio.Future[Any], Any]], *, seen: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is gone, and with it everybody who would listen
             self._loop.call_soon_threadsafe(self._answer, answers, seen)
 
     # ── in the loop ─────────────────────────────────────────────────────────
 
-    def _answer(self, answers: list[tuple[asyncio.Future[Any], Any]], seen: bool | None) -> None:  # noqa: FBT001 - call_soon takes positions
+    def _answer(self, answers: list[tuple[asyncio.Future[Any], Any]], seen: Any) -> None:
         if seen is not None:
             self._tell(seen)
         for done, outcome in answers:

@@ -17,12 +17,15 @@ from agent.model import (
     AgentState,
     BeatReply,
     Claimed,
+    DeliveriesJson,
     Hello,
     HelloReply,
     Json,
     LogPiece,
     MirrorReply,
     MirrorSync,
+    Notice,
+    NoticeVerdict,
     OutboxEntry,
     RunningRun,
     Verdict,
@@ -119,6 +122,21 @@ class Rest:
             p_job_ids=None if sync.job_ids is None else list(sync.job_ids),
         )
         return _read("cron_sync_mirror", wire.mirror_reply, body)
+
+    async def notify(self, notices: Sequence[Notice]) -> Mapping[UUID, NoticeVerdict]:
+        """Put them into the project's list; by id."""
+        body = await self._call("cron_notify", p_notices=[wire.notice(each) for each in notices])
+        return _read("cron_notify", wire.notice_verdicts, body)
+
+    async def claim_notices(self, limit: int) -> Sequence[Notice]:
+        """Notices that the database raised and nobody brings to any channel: ours for ten minutes."""
+        body = await self._call("cron_claim_notices", p_limit=limit)
+        return _read("cron_claim_notices", wire.notices, body)
+
+    async def delivered(self, deliveries: Mapping[UUID, DeliveriesJson]) -> None:
+        """How far they got, by id and channel."""
+        shown = {str(notice_id): dict(channels) for notice_id, channels in deliveries.items()}
+        await self._call("cron_delivered", p_deliveries=shown)
 
     async def _greet(self, hello: Hello, epoch: int) -> dict[str, Json]:
         return await self._call(

@@ -20,11 +20,15 @@ from agent.model import (
     LogPiece,
     MirrorReply,
     MirrorRow,
+    Notice,
+    NoticeType,
+    NoticeVerdict,
     OutboxEntry,
     Pause,
     Report,
     Request,
     RunningRun,
+    Severity,
     Verdict,
     VerdictKind,
 )
@@ -131,6 +135,20 @@ def log_piece(piece: LogPiece) -> dict[str, Json]:
     }
 
 
+def notice(each: Notice) -> dict[str, Json]:
+    """One of `cron_notify`."""
+    return {
+        "id": str(each.id),
+        "type": each.type.value,
+        "severity": each.severity.value,
+        "title": each.title,
+        "body": each.body,
+        "subject": each.subject,
+        "at": instant(each.at),
+        "dedupe_key": each.dedupe_key,
+    }
+
+
 # ── JSON → values ────────────────────────────────────────────────────────────
 
 
@@ -156,6 +174,31 @@ def beat_reply(body: Body) -> BeatReply:
         due=_int(body["due"]),
         next_due_at=_maybe_instant(body.get("next_due_at")),
         pause=_pause(body.get("paused")),
+        notices=_int(body.get("notices") or 0),
+    )
+
+
+def notice_verdicts(body: Body) -> dict[UUID, NoticeVerdict]:
+    """What became of each of `cron_notify`."""
+    return {UUID(row["id"]): NoticeVerdict(row["verdict"]) for row in body["results"]}
+
+
+def notices(body: Body) -> tuple[Notice, ...]:
+    """What `cron_claim_notices` gives; types that this version does not know are left out."""
+    known = {each.value for each in NoticeType}
+    return tuple(
+        Notice(
+            id=UUID(row["id"]),
+            type=NoticeType(row["type"]),
+            severity=Severity(row["severity"]),
+            title=str(row["title"]),
+            body=str(row["body"]),
+            subject=str(row["subject"]),
+            at=_instant(row["at"]),
+            dedupe_key=str(row["dedupe_key"]),
+        )
+        for row in body["notices"]
+        if row["type"] in known
     )
 
 

@@ -9,11 +9,15 @@ from agent.adapters.supabase import wire
 from agent.model import (
     AgentState,
     MirrorRow,
+    Notice,
+    NoticeType,
+    NoticeVerdict,
     OutboxEntry,
     Pause,
     Report,
     RunningRun,
     RunStatus,
+    Severity,
     Trigger,
     Verdict,
     VerdictKind,
@@ -190,3 +194,23 @@ def test_an_answer_that_is_not_what_it_should_be_is_not_guessed_at(bad):
     body = {"server_time": NOW, "cancelled": [], "lost": [], "due": 0}
     with pytest.raises((ValueError, TypeError)):
         wire.beat_reply({**body, **bad})
+
+
+def test_a_notice_goes_there_and_back_and_one_of_an_unknown_type_is_left_out():
+    notice = Notice(
+        id=uuid4(),
+        type=NoticeType.JOB_FAILED,
+        severity=Severity.CRITICAL,
+        title="t",
+        body="b",
+        subject="job:a",
+        at=AT,
+        dedupe_key="k",
+    )
+    row = wire.notice(notice)
+    assert row["at"] == NOW
+    assert wire.notices({"notices": [row, {**row, "type": "of_a_later_version"}]}) == (notice,)
+    assert wire.notice_verdicts({"results": [{"id": str(notice.id), "verdict": "snoozed"}]}) == {
+        notice.id: NoticeVerdict.SNOOZED
+    }
+    assert wire.beat_reply({"server_time": NOW, "cancelled": [], "lost": [], "due": 0, "notices": 3}).notices == 3

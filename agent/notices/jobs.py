@@ -1,0 +1,180 @@
+"""When a job's runs are worth a notice: when it begins to fail, when it works again, when it did not run. Pure.
+
+A standing is what is known of a job in trouble; a healthy one has none. Only changes of the standing make notices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID, uuid5
+
+from agent.model import EndedRun, Job, Json, LocalRun, Notice, NoticeType, Reason, RunStatus, Severity
+from agent.notices.texts import failed_text, missed_text, missed_together_text, recovered_text
+
+NAMESPACE = UUID("9f0c3a7e-6a0b-4a54-9d0e-6f2c1c1b7f00")
+"""Of the ids of notices: the same change of state has the same id, whoever files it again."""
+MISSED_APART = 3
+"""So many jobs that missed their slots together are told one by one; more of them in one notice."""
+
+_FAILED = (RunStatus.ERROR, RunStatus.TIMEOUT, RunStatus.LOST)
+_NOBODYS_FAULT = (Reason.PAUSED, Reason.REJECTED, "needs_reauth")
+"""Slots missed because somebody wanted it so; what a connection holds back is told by the connection's notice."""
+
+
+class JobBook(Protocol):
+    """The jobs of the configuration in force."""
+
+    def get(self, job_id: str) -> Job | None:
+        """The job, or None."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trouble:
+    """What is known of a job whose last run failed, or that missed its slots."""
+
+    failures: int = 0
+    """In a row, attempts that were followed by another one not counted."""
+    since: datetime | None = None
+    """End of the first of them."""
+    told_at: datetime | None = None
+    """When `job_failed` was filed last."""
+    missing: bool = False
+    """It missed slots, that was told, and it has not run since."""
+
+
+@dataclass(kw_only=True)
+class Judgement:
+    """What came of a batch of ends."""
+
+    standings: dict[str, Json] = field(default_factory=dict)
+    notices: list[Notice] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What a judgement rests on besides the runs."""
+
+    agent_id: str
+    agent_name: str
+    jobs: JobBook
+    realert_every_s: float | None = None
+
+
+def judge(ends: Sequence[EndedRun], before: Mapping[str, Json], bench: Bench, now: datetime) -> Judgement:
+    """What these ends, in order, make of the standings `before`."""
+    troubles = {subject: _read(state) for subject, state in before.items() if subject.startswith("job:")}
+    missed: dict[str, list[LocalRun]] = {}
+    found = Judgement()
+    for end in ends:
+        subject, job = f"job:{end.run.job_id}", bench.jobs.get(end.run.job_id)
+        if job is None:
+            found.standings[subject] = None
+            troubles.pop(subject, None)
+            continue
+        trouble = troubles.get(subject, Trouble())
+        if end.run.status is RunStatus.MISSED:
+            if end.final and end.run.reason not in _NOBODYS_FAULT:
+                if not trouble.missing:
+                    missed.setdefault(job.id, []).append(end.run)
+                elif job.id in missed:
+                    missed[job.id].append(end.run)
+                troubles[subject] = replace(trouble, missing=True)
+            continue
+        after = _ran(job, end, trouble, bench, now, found.notices)
+        troubles[subject] = after
+    _tell_missed(missed, bench, now, found.notices)
+    for subject, trouble in troubles.items():
+        state = _written(trouble)
+        if state != before.get(subject):
+            found.standings[subject] = state
+    return found
+
+
+def _ran(job: Job, end: EndedRun, trouble: Trouble, bench: Bench, now: datetime, notices: list[Notice]) -> Trouble:
+    run = end.run
+    if run.status is RunStatus.OK:
+        if trouble.told_at is not None:
+            text = recovered_text(job, run, trouble.failures, trouble.since, bench.agent_name)
+            notices.append(_notice(NoticeType.JOB_RECOVERED, Severity.INFO, job, run, bench, now, text))
+        return Trouble()
+    if run.status not in _FAILED or not end.final:
+        return trouble
+    failures = trouble.failures + 1
+    since = trouble.since or run.finished_at or now
+    told_at = trouble.told_at
+    if failures > job.failure_tolerance and (told_at is None or _due_again(told_at, bench, now)):
+        text = failed_text(job, run, failures, since, bench.agent_name)
+        notices.append(_notice(NoticeType.JOB_FAILED, job.severity, job, run, bench, now, text))
+        told_at = now
+    return Trouble(failures=failures, since=since, told_at=told_at, missing=False)
+
+
+def _due_again(told_at: datetime, bench: Bench, now: datetime) -> bool:
+    return bench.realert_every_s is not None and now - told_at >= timedelta(seconds=bench.realert_every_s)
+
+
+def _tell_missed(missed: Mapping[str, Sequence[LocalRun]], bench: Bench, now: datetime, notices: list[Notice]) -> None:
+    """After a long sleep everything is missed at once: one notice then, not one per job."""
+    known = [(job, runs) for job_id, runs in missed.items() if (job := bench.jobs.get(job_id)) is not None]
+    if len(known) <= MISSED_APART:
+        for job, runs in known:
+            text = missed_text(job, runs, bench.agent_name)
+            notices.append(_notice(NoticeType.JOB_MISSED, job.severity, job, runs[0], bench, now, text))
+        return
+    title, body = missed_together_text(known, bench.agent_name)
+    key = f"{NoticeType.JOB_MISSED}:{bench.agent_id}:{known[0][1][0].run_id}:{len(known)}"
+    worst = max((job.severity for job, _ in known), key=lambda each: each.rank)
+    notices.append(
+        Notice(
+            id=uuid5(NAMESPACE, key),
+            type=NoticeType.JOB_MISSED,
+            severity=worst,
+            title=title,
+            body=body,
+            subject=f"agent:{bench.agent_id}",
+            at=now,
+            dedupe_key=key,
+        )
+    )
+
+
+def _notice(
+    kind: NoticeType, severity: Severity, job: Job, run: LocalRun, bench: Bench, now: datetime, text: tuple[str, str]
+) -> Notice:
+    key = f"{kind}:{bench.agent_id}:{job.id}:{run.run_id}"
+    title, body = text
+    return Notice(
+        id=uuid5(NAMESPACE, key),
+        type=kind,
+        severity=severity,
+        title=title,
+        body=body,
+        subject=f"job:{job.id}",
+        at=now,
+        dedupe_key=key,
+    )
+
+
+def _read(state: Json) -> Trouble:
+    since, told_at = state["since"], state["told_at"]
+    return Trouble(
+        failures=state["failures"],
+        since=datetime.fromisoformat(since) if since else None,
+        told_at=datetime.fromisoformat(told_at) if told_at else None,
+        missing=state["missing"],
+    )
+
+
+def _written(trouble: Trouble) -> Json:
+    if trouble == Trouble():
+        return None
+    return {
+        "failures": trouble.failures,
+        "since": trouble.since.isoformat() if trouble.since else None,
+        "told_at": trouble.told_at.isoformat() if trouble.told_at else None,
+        "missing": trouble.missing,
+    }

@@ -1,0 +1,239 @@
+"""Gets filed notices to people: into the project's list, then out on the channels, with retries; and shows how it went.
+
+The list is told first, because it knows the snoozes; where Supabase does not answer, the channels do not wait for it
+for long. Notices that the sweep raised (an agent is offline) are claimed and brought out like our own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import structlog
+
+from agent.errors import CronmirrorError, Refused, StateError
+from agent.model import Channel, DeliveryState, FiledNotice, Notice, NoticeType, NoticeVerdict, NotifyRules, Severity
+from agent.notices.awake import Bell, first
+from agent.notices.desk import Identity
+from agent.notices.jobs import JobBook
+from agent.notices.progress import aged, attempted, due, next_due, settled, shown, taken_back
+from agent.notices.routing import job_of, route, takes
+from agent.ports import Clock, Courier, Gate, NoticeCalls, NoticeStore, Redact
+
+log = structlog.get_logger()
+
+PATIENCE_S = 30.0
+"""So long a notice waits for Supabase to say whether its subject is snoozed."""
+LOOK_EVERY_S = 30.0
+REST_S = 30.0
+AT_ONCE = 50
+CLAIM_LIMIT = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desks:
+    """What the post goes through."""
+
+    store: NoticeStore
+    calls: NoticeCalls
+    courier: Courier
+    gate: Gate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Addresses:
+    """Who is told."""
+
+    rules: Callable[[], NotifyRules]
+    jobs: JobBook
+    redact: Redact
+
+
+class Post:
+    """One loop. `kick` it when something was filed or is waiting to be claimed."""
+
+    def __init__(self, desks: Desks, addresses: Addresses, identity: Identity, clock: Clock) -> None:
+        self._store = desks.store
+        self._calls = desks.calls
+        self._courier = desks.courier
+        self._gate = desks.gate
+        self._addresses = addresses
+        self._identity = identity
+        self._clock = clock
+        self._bell = Bell()
+        self._to_claim = False
+        self._last_said = ""
+
+    def kick(self) -> None:
+        """Look now."""
+        self._bell.ring()
+
+    def on_waiting(self, notices: int) -> None:
+        """So many notices of the project wait for somebody to deliver them (the beat says so)."""
+        if notices and self._takes_the_sweeps():
+            self._to_claim = True
+            self._bell.ring()
+
+    async def run(self) -> None:
+        """Bring everything out, for ever."""
+        while True:
+            wait_s = LOOK_EVERY_S
+            try:
+                wait_s = await self.round()
+            except StateError as error:
+                log.error("notices wait: the journal cannot be used", error=str(error))  # noqa: TRY400 - said already
+                wait_s = REST_S
+            await first(self._bell.heard(), self._clock.sleep(wait_s))
+
+    async def round(self) -> float:
+        """Everything that can be done now; the seconds until there is more. Raises `StateError`."""
+        if self._gate.accepted:
+            await self._claim()
+            await self._publish()
+        await self._route()
+        await self._deliver()
+        if self._gate.accepted:
+            await self._show()
+        for filed in await self._store.filed():
+            if settled(filed):
+                await self._store.keep(filed, done=True)
+        return await self._seconds_left()
+
+    # ── Supabase ────────────────────────────────────────────────────────────
+
+    async def _claim(self) -> None:
+        if not self._to_claim:
+            return
+        try:
+            claimed = await self._calls.claim_notices(CLAIM_LIMIT)
+        except CronmirrorError as error:
+            self._say("waiting notices not claimed", error)
+            return
+        self._to_claim = False
+        mine = f"agent:{self._identity.agent_id}"
+        others = [each for each in claimed if (each.type, each.subject) != (NoticeType.AGENT_OFFLINE, mine)]
+        await self._store.judge(notices=others, verdict=NoticeVerdict.CREATED)
+
+    async def _publish(self) -> None:
+        untold = [filed for filed in await self._store.filed() if filed.verdict is None][:AT_ONCE]
+        if not untold:
+            return
+        try:
+            verdicts = await self._told([filed.notice for filed in untold])
+        except CronmirrorError as error:
+            self._say("notices not told to Supabase yet", error)
+            return
+        for filed in untold:
+            verdict = verdicts.get(filed.notice.id, NoticeVerdict.CREATED)
+            await self._store.keep(replace(filed, verdict=verdict))
+
+    async def _told(self, notices: Sequence[Notice]) -> Mapping[UUID, NoticeVerdict]:
+        """One that the database refuses must not keep the others waiting for ever."""
+        try:
+            return await self._calls.notify(notices)
+        except Refused as refusal:
+            if len(notices) > 1:
+                middle = len(notices) // 2
+                return {**await self._told(notices[:middle]), **await self._told(notices[middle:])}
+            log.error("notice refused; the channels alone get it", error=str(refusal), key=notices[0].dedupe_key)  # noqa: TRY400 - the refusal says all
+            return {notices[0].id: NoticeVerdict.CREATED}
+
+    async def _show(self) -> None:
+        unshown = [filed for filed in await self._store.filed() if _worth_showing(filed)][:AT_ONCE]
+        if not unshown:
+            return
+        try:
+            await self._calls.delivered({filed.notice.id: shown(filed, self._identity.agent_id) for filed in unshown})
+        except CronmirrorError as error:
+            self._say("deliveries not shown in Supabase yet", error)
+            return
+        for filed in unshown:
+            await self._store.keep(replace(filed, shown=True))
+
+    def _say(self, what: str, error: CronmirrorError) -> None:
+        """Each trouble once, until it becomes another one."""
+        said = f"{what}: {error}"
+        (log.debug if said == self._last_said else log.warning)(what, error=str(error))
+        self._last_said = said
+
+    # ── channels ────────────────────────────────────────────────────────────
+
+    async def _route(self) -> None:
+        """Choose the channels, once per notice: when Supabase has said its word, or has been waited for."""
+        now, every = self._clock.now(), list(await self._store.filed())
+        patience = timedelta(seconds=PATIENCE_S)
+        for filed in [each for each in every if not each.routed]:
+            if filed.verdict is None and now - filed.notice.at < patience:
+                continue
+            snoozed = filed.verdict is NoticeVerdict.SNOOZED
+            job = self._addresses.jobs.get(job_of(filed.notice) or "")
+            deliveries = route(filed.notice, job, self._addresses.rules(), now, snoozed=snoozed)
+            deliveries, earlier = taken_back(filed.notice, deliveries, [each for each in every if each.routed])
+            for each in earlier:
+                await self._store.keep(each)
+            routed = replace(filed, routed=True, deliveries=deliveries, shown=False)
+            await self._store.keep(routed)
+            every = [next((e for e in (*earlier, routed) if e.seq == each.seq), each) for each in every]
+
+    async def _deliver(self) -> None:
+        channels = {channel.name: channel for channel in self._addresses.rules().channels}
+        for before in await self._store.filed():
+            now = self._clock.now()
+            filed = aged(before, now)
+            names = due(filed, now)
+            if names:
+                await self._store.keep(filed := await self._attempt(filed, names, channels))
+            elif filed is not before:
+                await self._store.keep(filed)
+
+    async def _attempt(self, filed: FiledNotice, names: Sequence[str], channels: dict[str, Channel]) -> FiledNotice:
+        errors = await asyncio.gather(*(self._send(filed.notice, channels.get(name)) for name in names))
+        deliveries, now = dict(filed.deliveries), self._clock.now()
+        for name, error in zip(names, errors, strict=True):
+            if name not in channels:
+                deliveries[name] = replace(deliveries[name], state=DeliveryState.EXPIRED, due_at=None)
+                continue
+            deliveries[name] = attempted(deliveries[name], error, now)
+            facts = {"channel": name, "type": filed.notice.type, "subject": filed.notice.subject}
+            if error is None:
+                log.info("notice sent", **facts)
+            else:
+                log.warning("notice not sent; it is tried again", error=error, **facts)
+        return replace(filed, deliveries=deliveries, shown=False)
+
+    async def _send(self, notice: Notice, channel: Channel | None) -> str | None:
+        if channel is None:  # taken out of the YAML meanwhile
+            return None
+        error = await self._courier.send(
+            channel.url, title=notice.title, body=notice.body, severity=notice.severity.value
+        )
+        return self._addresses.redact(error) if error is not None else None
+
+    async def _seconds_left(self) -> float:
+        filed = await self._store.filed()
+        at = next_due(filed)
+        unrouted = any(not each.routed for each in filed)
+        until = (at - self._clock.now()).total_seconds() if at else LOOK_EVERY_S
+        return min(LOOK_EVERY_S, max(0.1, until), PATIENCE_S / 10 if unrouted else LOOK_EVERY_S)
+
+    def _takes_the_sweeps(self) -> bool:
+        """Whether a channel here would tell anybody that an agent is offline; else others may claim that."""
+        sample = Notice(
+            id=uuid4(),
+            type=NoticeType.AGENT_OFFLINE,
+            severity=Severity.CRITICAL,
+            title="-",
+            body="",
+            subject="agent:other",
+            at=self._clock.now(),
+            dedupe_key="-",
+        )
+        return any(takes(channel, sample, None) for channel in self._addresses.rules().channels)
+
+
+def _worth_showing(filed: FiledNotice) -> bool:
+    """Known to Supabase, with something to show that it does not have."""
+    return filed.verdict is not None and filed.routed and bool(filed.deliveries) and not filed.shown
