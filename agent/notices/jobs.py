@@ -20,7 +20,7 @@ MISSED_APART = 3
 """So many jobs that missed their slots together are told one by one; more of them in one notice."""
 
 _FAILED = (RunStatus.ERROR, RunStatus.TIMEOUT, RunStatus.LOST)
-_NOBODYS_FAULT = (Reason.PAUSED, Reason.REJECTED, "needs_reauth")
+_NOBODYS_FAULT = (Reason.PAUSED, Reason.REJECTED, Reason.NEEDS_REAUTH)
 """Slots missed because somebody wanted it so; what a connection holds back is told by the connection's notice."""
 
 

@@ -15,7 +15,17 @@ from uuid import UUID, uuid4
 import structlog
 
 from agent.errors import CronmirrorError, Refused, StateError
-from agent.model import Channel, DeliveryState, FiledNotice, Notice, NoticeType, NoticeVerdict, NotifyRules, Severity
+from agent.model import (
+    Channel,
+    Delivery,
+    DeliveryState,
+    FiledNotice,
+    Notice,
+    NoticeType,
+    NoticeVerdict,
+    NotifyRules,
+    Severity,
+)
 from agent.notices.awake import Bell, first
 from agent.notices.desk import Identity
 from agent.notices.jobs import JobBook
@@ -179,38 +189,44 @@ class Post:
             every = [next((e for e in (*earlier, routed) if e.seq == each.seq), each) for each in every]
 
     async def _deliver(self) -> None:
-        channels = {channel.name: channel for channel in self._addresses.rules().channels}
+        """All channels side by side, each in turn, the worst news first: one that is down holds up no other."""
+        now, mail = self._clock.now(), {}
         for before in await self._store.filed():
-            now = self._clock.now()
-            filed = aged(before, now)
-            names = due(filed, now)
-            if names:
-                await self._store.keep(filed := await self._attempt(filed, names, channels))
-            elif filed is not before:
+            mail[before.seq] = filed = aged(before, now)
+            if filed is not before:
                 await self._store.keep(filed)
+        channels = {channel.name: channel for channel in self._addresses.rules().channels}
+        names = {name for filed in mail.values() for name in due(filed, now)}
+        await asyncio.gather(*(self._deliver_on(name, channels.get(name), mail) for name in sorted(names)))
 
-    async def _attempt(self, filed: FiledNotice, names: Sequence[str], channels: dict[str, Channel]) -> FiledNotice:
-        errors = await asyncio.gather(*(self._send(filed.notice, channels.get(name)) for name in names))
-        deliveries, now = dict(filed.deliveries), self._clock.now()
-        for name, error in zip(names, errors, strict=True):
-            if name not in channels:
-                deliveries[name] = replace(deliveries[name], state=DeliveryState.EXPIRED, due_at=None)
-                continue
-            deliveries[name] = attempted(deliveries[name], error, now)
-            facts = {"channel": name, "type": filed.notice.type, "subject": filed.notice.subject}
-            if error is None:
-                log.info("notice sent", **facts)
+    async def _deliver_on(self, name: str, channel: Channel | None, mail: dict[int, FiledNotice]) -> None:
+        """`mail` is shared by the channels: read and replaced without a pause in between."""
+        waiting = [filed for filed in mail.values() if name in due(filed, self._clock.now())]
+        down: Delivery | None = None
+        for seq in [filed.seq for filed in sorted(waiting, key=_worst_first)]:
+            if channel is None:  # taken out of the YAML meanwhile
+                after = replace(mail[seq].deliveries[name], state=DeliveryState.EXPIRED, due_at=None)
+            elif down is not None:  # it has just failed: the others of its mail wait with that one
+                after = replace(mail[seq].deliveries[name], due_at=down.due_at, error=down.error)
             else:
-                log.warning("notice not sent; it is tried again", error=error, **facts)
-        return replace(filed, deliveries=deliveries, shown=False)
+                error = await self._send(mail[seq].notice, channel)
+                after = attempted(mail[seq].deliveries[name], error, self._clock.now())
+                down = after if error is not None else None
+            deliveries = {**mail[seq].deliveries, name: after}
+            mail[seq] = replace(mail[seq], deliveries=deliveries, shown=False)
+            await self._store.keep(mail[seq])
 
-    async def _send(self, notice: Notice, channel: Channel | None) -> str | None:
-        if channel is None:  # taken out of the YAML meanwhile
-            return None
+    async def _send(self, notice: Notice, channel: Channel) -> str | None:
         error = await self._courier.send(
             channel.url, title=notice.title, body=notice.body, severity=notice.severity.value
         )
-        return self._addresses.redact(error) if error is not None else None
+        facts = {"channel": channel.name, "type": notice.type, "subject": notice.subject}
+        if error is None:
+            log.info("notice sent", **facts)
+            return None
+        clean = self._addresses.redact(error)
+        log.warning("notice not sent; it is tried again", error=clean, **facts)
+        return clean
 
     async def _seconds_left(self) -> float:
         filed = await self._store.filed()
@@ -237,3 +253,7 @@ class Post:
 def _worth_showing(filed: FiledNotice) -> bool:
     """Known to Supabase, with something to show that it does not have."""
     return filed.verdict is not None and filed.routed and bool(filed.deliveries) and not filed.shown
+
+
+def _worst_first(filed: FiledNotice) -> tuple[int, int]:
+    return -filed.notice.severity.rank, filed.seq

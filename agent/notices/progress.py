@@ -34,10 +34,11 @@ def aged(filed: FiledNotice, now: datetime) -> FiledNotice:
 
 def _aged(delivery: Delivery, happened: datetime, now: datetime) -> Delivery:
     waits = delivery.state is DeliveryState.WAITING
-    first_due = max(happened, delivery.due_at) if delivery.due_at and not delivery.attempts else happened
+    held = delivery.due_at if delivery.error is None else None  # by quiet hours, not by a channel that is down
+    first_due = max(happened, held) if held else happened
     if not waits or now - first_due < timedelta(seconds=NEWS_FOR_S):
         return delivery
-    state = DeliveryState.FAILED if delivery.attempts else DeliveryState.EXPIRED
+    state = DeliveryState.FAILED if delivery.error else DeliveryState.EXPIRED
     return replace(delivery, state=state, due_at=None)
 
 

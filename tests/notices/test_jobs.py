@@ -121,7 +121,7 @@ def test_a_slot_that_a_catch_up_makes_good_is_not_said() -> None:
     assert Memory().types(missed(final=False)) == []
 
 
-@pytest.mark.parametrize("reason", [Reason.PAUSED, Reason.REJECTED, "needs_reauth"])
+@pytest.mark.parametrize("reason", [Reason.PAUSED, Reason.REJECTED, Reason.NEEDS_REAUTH])
 def test_what_somebody_wanted_or_what_is_said_otherwise_is_not_said(reason: Reason) -> None:
     assert Memory().types(missed(reason=reason)) == []
 

@@ -201,6 +201,32 @@ async def test_a_channel_that_is_down_is_tried_again_more_and_more_rarely_and_th
     assert office.states() == {"A failed": {"mac/phone": "sent", "mac/mail": "sent"}}
 
 
+async def test_a_channel_that_is_down_is_asked_once_and_its_other_mail_waits_along_the_worst_news_first(
+    office: Office,
+) -> None:
+    office.jobs.reload(a_job("a"), a_job("b", severity=Severity.CRITICAL))
+    office.courier.broken = {"ntfy://phone": "down"}
+    await office.ran(job_id="a")
+    await office.ran(job_id="b")
+    await office.pass_by()
+    attempts = {office.list.rows[key].title: each["mac/phone"] for key, each in office.list.deliveries.items()}
+    assert {title: each["attempts"] for title, each in attempts.items()} == {"A failed": 0, "B failed": 1}
+    assert attempts["A failed"]["due_at"] == attempts["B failed"]["due_at"]
+    office.courier.broken = {}
+    await office.pass_by(FIRST_AGAIN_S)
+    assert office.titles == ["B failed", "A failed"]
+
+
+async def test_mail_that_waits_along_does_not_wait_for_ever(office: Office) -> None:
+    office.courier.broken = {"ntfy://phone": "down"}
+    await office.ran(job_id="a")
+    await office.ran(job_id="b")
+    for _ in range(30):
+        await office.pass_by(3600)
+    assert office.states() == {"A failed": {"mac/phone": "failed"}, "B failed": {"mac/phone": "failed"}}
+    assert await office.journal.notices.filed() == ()
+
+
 async def test_what_is_no_news_any_more_is_given_up(office: Office) -> None:
     office.courier.broken = {"ntfy://phone": "down"}
     await office.ran()

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Final
 
 TIMEOUT_S: Final = 60.0
-AT_ONCE: Final = 2
+AT_ONCE: Final = 4
 """Each takes a second of CPU and 60 MiB while it lives."""
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY",
          "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "DBUS_SESSION_BUS_ADDRESS", "DISPLAY",
