@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PINS := requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help install page wheel demo test check fmt bench conformance chaos pins docs screenshots clean
+.PHONY: help install page wheel demo test check fmt bench conformance chaos connections pins docs screenshots clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -63,6 +63,10 @@ conformance: $(VENV)/.dev  ## ask any Supabase what Supabase documents (URL=… 
 chaos: $(VENV)/.dev  ## try to break it: kills, cuts, full disks (ROUNDS=n SEED=s ONLY="name …" JOBS=n)
 	@$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),1) --seed $(or $(SEED),1) --jobs $(or $(JOBS),2) \
 	  $(if $(ONLY),--only $(ONLY))
+
+connections: $(VENV)/.dev  ## keep fifty OAuth connections fresh for 10,000 hours of virtual time (HOURS=n SEED=s KILLS=n)
+	@$(BIN)/python -m tests.connections.simulation $(or $(HOURS),10000) $(or $(SEED),1)
+	@$(BIN)/python -m tests.connections.killing $(or $(KILLS),100)
 
 # ── keep ────────────────────────────────────────────────────────────────────
 docs: $(VENV)/.dev  ## make docs/config.md anew from the schema

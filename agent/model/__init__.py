@@ -21,6 +21,7 @@ from agent.model.connections import (
     Revocation,
     SignIn,
     Standing,
+    Thresholds,
     Tokens,
 )
 from agent.model.jobs import (
@@ -147,6 +148,7 @@ __all__ = [
     "Severity",
     "SignIn",
     "Standing",
+    "Thresholds",
     "Tokens",
     "Trigger",
     "Turn",

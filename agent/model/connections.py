@@ -196,6 +196,25 @@ class Standing(Value):
     """Before this nothing is tried again by itself (Retry-After, backoff). The box's own: no column of the row."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Thresholds(Value):
+    """When tokens are refreshed, and how many failures in a row mean what."""
+
+    sweep_every_s: float = 300.0
+    sweep_ahead_s: float = 1_200.0
+    """A sweep refreshes what expires within so long; at most a third of the token's lifetime."""
+    run_ahead_s: float = 900.0
+    """A run's token is refreshed when it expires within so long; at most a third of its lifetime."""
+    idle_s: float = 86_400.0
+    """A token that nothing used or refreshed for so long is refreshed, so that a dead login is noticed."""
+    warn_at: int = 2
+    """Permanent failures in a row after which people are warned."""
+    disconnect_at: int = 3
+    """Permanent failures in a row after which somebody has to sign in again."""
+    rate_limit_notice_at: int = 5
+    """Transient failures in a row after which people hear of it, once."""
+
+
 class Alert(StrEnum):
     """What people should hear of when a connection stands otherwise than before."""
 
