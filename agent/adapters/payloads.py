@@ -1,4 +1,4 @@
-"""Payloads as files for the runs that need them (`ports.Payloads`).
+"""Payloads and tokens as files for the runs that need them (`ports.Payloads`).
 
 Whether a payload fits is decided by agent.config.payload; here it is written where only we can read it.
 """
@@ -17,7 +17,7 @@ from agent.model import Json
 
 
 class PayloadFiles:
-    """One JSON file per run in a folder of our own."""
+    """At most a JSON file and a token per run, in a folder of our own."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()
@@ -28,22 +28,26 @@ class PayloadFiles:
 
     def write(self, run_id: UUID, payload: Json) -> str:
         """Write JSON to a file only we can read; return its absolute path. Raises `StateError`."""
-        place = self._place(run_id)
+        return self._write(self._folder / f"{run_id}.json", json.dumps(payload))
+
+    def write_token(self, run_id: UUID, token: str) -> str:
+        """Write the token alone; return the file's absolute path. Raises `StateError`."""
+        return self._write(self._folder / f"{run_id}.token", token)
+
+    def remove(self, run_id: UUID) -> None:
+        """Remove the run's files; silent when there are none."""
+        for place in (self._folder / f"{run_id}.json", self._folder / f"{run_id}.token"):
+            try:
+                place.unlink(missing_ok=True)
+            except OSError as err:
+                raise StateError(f"the payload {place} cannot be removed: {err.strerror}") from err
+
+    def _write(self, place: Path, text: str) -> str:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with open(place, "w", encoding="ascii", opener=lambda name, _flags: os.open(name, flags, 0o600)) as file:
-                json.dump(payload, file)
+            with open(place, "w", encoding="utf-8", opener=lambda name, _flags: os.open(name, flags, 0o600)) as file:
+                file.write(text)
         except OSError as err:
             raise StateError(f"the payload cannot be written to {place}: {err.strerror}") from err
         return str(place)
-
-    def remove(self, run_id: UUID) -> None:
-        """Remove that file; silent when there is none."""
-        try:
-            self._place(run_id).unlink(missing_ok=True)
-        except OSError as err:
-            raise StateError(f"the payload {self._place(run_id)} cannot be removed: {err.strerror}") from err
-
-    def _place(self, run_id: UUID) -> Path:
-        return self._folder / f"{run_id}.json"

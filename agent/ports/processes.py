@@ -93,8 +93,12 @@ class Payloads(Protocol):
         """Write JSON to a file only we can read; return its absolute path. Raises `StateError`."""
         ...
 
+    def write_token(self, run_id: UUID, token: str) -> str:
+        """Write the token alone to a file only we can read; return its absolute path. Raises `StateError`."""
+        ...
+
     def remove(self, run_id: UUID) -> None:
-        """Remove that file; silent when there is none."""
+        """Remove the run's files; silent when there are none."""
         ...
 
 

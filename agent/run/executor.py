@@ -14,8 +14,8 @@ from uuid import uuid4
 import structlog
 
 from agent.errors import StateError
-from agent.model import Outcome, PlannedRun, Reason, Report, Run, RunStatus, Turn, WhenOffline
-from agent.ports import CancelFlag, Clock, HttpCalls, LiveSink, Payloads, Processes, RunJournal, Turns
+from agent.model import GivenToken, Outcome, PlannedRun, Reason, Report, Run, RunStatus, Turn, WhenOffline
+from agent.ports import CancelFlag, Clock, HttpCalls, LiveSink, Payloads, Processes, RunJournal, RunTokens, Turns
 from agent.run import reports
 from agent.run.ending import stopped
 from agent.run.launch import Home, refusal
@@ -41,6 +41,8 @@ class Edges:
     calls: HttpCalls
     journal: RunJournal
     payloads: Payloads
+    tokens: RunTokens | None = None
+    """None: there are no connections."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +69,7 @@ class Executor:
         self._clock = edges.clock
         self._journal = edges.journal
         self._payloads = edges.payloads
+        self._tokens = edges.tokens
         self._recorder = Recorder(edges.journal, edges.clock)
         self._performer = Performer(edges.processes, edges.calls, edges.payloads, home)
         self._redactor = redactor
@@ -80,20 +83,33 @@ class Executor:
 
         The start is committed before anything is started; where that fails, nothing is, and the report says so.
         A slot of a shared job is won before: None means that nobody could be asked, and the run is planned as before.
+        The same where a slot waits for somebody to sign in; whoever waits for a request's end is told so instead.
         """
         if cancel.reason:
             return await self.cancelled(run, cancel.reason)
         fault = refusal(run, self._payloads)
         if fault:
             return await self.reject(run, fault)
+        token = await self._tokens.token_for(run.job) if self._tokens else None
+        if token is not None and token.token is None:
+            return await self._without_token(run, token)
         turn = await self._turn(run)
         if turn is Turn.UNKNOWN:
             return None
         if turn is Turn.TAKEN:
             return await self._leave(run)
-        return await self._begin(run, cancel)
+        return await self._begin(run, token, cancel)
 
-    async def _begin(self, run: Run, cancel: CancelFlag) -> Outcome:
+    async def _without_token(self, run: Run, token: GivenToken) -> Outcome | None:
+        """Nothing is started that could only fail."""
+        if token.needs_reauth and run.scheduled_for is not None and run.attempt == 1:
+            log.info("run left to wait for a sign-in", job=run.job.id, run=str(run.id))
+            return None
+        if token.needs_reauth:
+            return await self.skip(run, Reason.NEEDS_REAUTH, f"Not started: {token.problem}")
+        return await self._give_up(run, RunStatus.ERROR, Reason.SPAWN_FAILED, f"Not started: {token.problem}")
+
+    async def _begin(self, run: Run, token: GivenToken | None, cancel: CancelFlag) -> Outcome:
         """Everything from the commit of the start on."""
         if cancel.reason:  # said while the slot was asked for: what was won ends in a row that says so
             return await self._give_up(run, *stopped(cancel.reason))
@@ -103,7 +119,9 @@ class Executor:
         except StateError as err:
             return await self._give_up(run, RunStatus.ERROR, Reason.SPAWN_FAILED, f"Not started: {err}")
         log.info("run started", job=run.job.id, run=str(run.id), trigger=run.trigger, attempt=run.attempt)
-        return await self._started(run, began, cancel)
+        if token is not None and token.problem:
+            log.warning("run with a token that may be stale", run=str(run.id), why=token.problem)
+        return await self._started(run, token, began, cancel)
 
     async def _turn(self, run: Run) -> Turn:
         """Whether the run is ours to begin."""
@@ -144,11 +162,11 @@ class Executor:
         """Record that the run ended in a fault of ours; returns when committed."""
         return await self._give_up(run, RunStatus.ERROR, None, why, began=began)
 
-    async def _started(self, run: Run, began: datetime, cancel: CancelFlag) -> Outcome:
+    async def _started(self, run: Run, token: GivenToken | None, began: datetime, cancel: CancelFlag) -> Outcome:
         """From after the commit of the start to after the commit of the end."""
         timer = self._clock.monotonic()
         capture = Capture(run.job.output_limit, self._redactor)
-        performance = await self._performed(run, capture, cancel)
+        performance = await self._performed(run, token, capture, cancel)
         duration_ms = round((self._clock.monotonic() - timer) * 1000)
         status, reason, error = performance.ending
         outcome = Outcome(
@@ -167,11 +185,11 @@ class Executor:
         await self._finish(run, outcome, report)
         return outcome
 
-    async def _performed(self, run: Run, capture: Capture, cancel: CancelFlag) -> Performance:
+    async def _performed(self, run: Run, token: GivenToken | None, capture: Capture, cancel: CancelFlag) -> Performance:
         """What the command does, for the report and for whoever watches."""
         tee = Tee(capture, self._live(run)) if self._live else None
         try:
-            return await self._performer.perform(run, tee or capture, cancel)
+            return await self._performer.perform(run, token, tee or capture, cancel)
         finally:
             if tee:
                 tee.close()

@@ -12,6 +12,8 @@ from agent.ports import Payloads, ProcessSpec
 OWN_PREFIX = "CRONMIRROR_"
 """Variables of the agent stay with it (a password is among them); a run gets those that describe the run."""
 
+_NOTHING: Mapping[str, str] = {}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Home:
@@ -51,11 +53,11 @@ def payload_of(run: Run) -> Json:
     return {} if run.request.payload is None else run.request.payload
 
 
-def process_spec(run: Run, home: Home, payload_file: str | None) -> ProcessSpec:
-    """The process of a run. Nothing that comes from a request is part of its arguments."""
+def process_spec(run: Run, home: Home, payload_file: str | None, token: Mapping[str, str] = _NOTHING) -> ProcessSpec:
+    """The process of a run. Nothing that comes from a request, and no token, is part of its arguments."""
     return ProcessSpec(
         argv=arguments(run.job.command, home),
-        env=_environment(run, home, payload_file),
+        env=_environment(run, home, payload_file, token),
         workdir=run.job.command.workdir or home.workdir,
         stdin=_stdin(run, with_payload=payload_file is not None),
         timeout_s=run.job.timeout_s,
@@ -83,8 +85,8 @@ def _stdin(run: Run, *, with_payload: bool) -> bytes | None:
     return json.dumps(payload["payload"]).encode() if payload else None
 
 
-def _environment(run: Run, home: Home, payload_file: str | None) -> dict[str, str]:
-    """Inherited, then the job's own, then the run's, which neither can forge."""
+def _environment(run: Run, home: Home, payload_file: str | None, token: Mapping[str, str]) -> dict[str, str]:
+    """Inherited, then the job's own, then its connection's, then the run's, which none of them can forge."""
     about: dict[str, str | None] = {
         "RUN_ID": str(run.id),
         "JOB_ID": run.job.id,
@@ -97,4 +99,4 @@ def _environment(run: Run, home: Home, payload_file: str | None) -> dict[str, st
     }
     inherited = {name: value for name, value in home.base_env.items() if not name.startswith(OWN_PREFIX)}
     own = {OWN_PREFIX + name: value for name, value in about.items() if value is not None}
-    return {**inherited, **run.job.command.env, **own}
+    return {**inherited, **run.job.command.env, **token, **own}

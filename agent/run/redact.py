@@ -16,6 +16,8 @@ MIN_LENGTH = 4
 """Shorter values are left alone: hiding every `1` would make output unreadable and hide nothing."""
 MASK = b"***"
 SHORT = 64
+KEPT = 20
+"""Secrets of one owner: tokens of the last hours, for a job that began with an old one may still print it."""
 CLEAN_KEPT = 1_000
 """So many characters of so many texts are remembered as clean."""
 
@@ -28,9 +30,16 @@ Span = tuple[int, int]
 
 
 class Redactor:
-    """Knows the secrets; callable on text (`agent.ports.Redact`). Secrets can be added at any time, never removed."""
+    """Knows the secrets; callable on text (`agent.ports.Redact`). Secrets can be added at any time.
+
+    Those of one `owner` take the place of each other as time goes on (tokens do, every few minutes, for years): the
+    newest `KEPT` are hidden, older ones are worth nothing any more. All others stay for good.
+    """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._lasting: set[bytes] = set()
+        self._passing: dict[str, dict[str, set[bytes]]] = {}
+        """owner → secret → its forms, oldest first."""
         self._needles: list[bytes] = []
         """Shortest first: a short text is not searched for what cannot be in it."""
         self._clean: set[str] = set()
@@ -41,10 +50,25 @@ class Redactor:
 
     def add(self, secrets: Iterable[str]) -> None:
         """Hide these too, from now on. Values under `MIN_LENGTH` bytes are ignored."""
-        needles = set(self._needles)
         for secret in secrets:
-            if len(secret.encode("utf-8", "surrogateescape")) >= MIN_LENGTH:
-                needles |= _forms(secret)
+            if _long_enough(secret):
+                self._lasting |= _forms(secret)
+        self._gather()
+
+    def renew(self, owner: str, secrets: Iterable[str]) -> None:
+        """Hide these too; they are the newest of `owner`."""
+        known = self._passing.setdefault(owner, {})
+        new = [secret for secret in secrets if _long_enough(secret) and secret not in known]
+        if not new:
+            return
+        known.update((secret, _forms(secret)) for secret in new)
+        for secret in list(known)[: max(0, len(known) - KEPT)]:
+            del known[secret]
+        self._gather()
+
+    def _gather(self) -> None:
+        passing = (forms for known in self._passing.values() for forms in known.values())
+        needles = self._lasting.union(*passing)
         self._needles = sorted(needles, key=len)
         self._clean.clear()
         self.longest = max(map(len, needles), default=0)
@@ -142,6 +166,10 @@ def _find_all(data: bytes | bytearray, needle: bytes) -> Iterator[Span]:
     while at >= 0:
         yield at, at + len(needle)
         at = data.find(needle, at + 1)
+
+
+def _long_enough(secret: str) -> bool:
+    return len(secret.encode("utf-8", "surrogateescape")) >= MIN_LENGTH
 
 
 def _forms(secret: str) -> set[bytes]:

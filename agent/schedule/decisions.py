@@ -2,8 +2,8 @@
 
 A slot that comes within a minute (of its jittered instant) runs as scheduled. Every other one is recorded as missed,
 with its cause, and the job's `catch_up` says which of those run nevertheless. A catch-up that waits (the schedule is
-paused, or nobody can be asked who runs a shared job) is weighed anew whenever more slots are missed: `last` means the
-last one at the moment it can run.
+paused, nobody can be asked who runs a shared job, somebody must sign in first) is weighed anew whenever more slots are
+missed: `last` means the last one at the moment it can run.
 
 The plan of a shared job may have been asked for under its id, and won: so its id goes on with the slot, or ends in a
 report that hands the slot back.
@@ -11,7 +11,7 @@ report that hands the slot back.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
@@ -28,6 +28,7 @@ _SENTENCES = {
     Reason.BUSY: "Missed: the agent came too late for this time.",
     Reason.OFFLINE: "Missed: Supabase could not be asked at this time which agent runs it.",
     Reason.PAUSED: "Missed: the schedule was paused at this time.",
+    Reason.NEEDS_REAUTH: "Missed: the connection that the job uses needed re-authentication at this time.",
 }
 _GONE = "the job was taken out of the YAML, or left to other agents, in the meantime."
 _OFF = "the job was disabled, or lost its schedule, in the meantime."
@@ -47,7 +48,13 @@ class Moment:
     """Nobody can be asked now who runs a slot of a shared job."""
     offline_at: datetime | None = None
     """When that was last so."""
+    waits: Callable[[Job], bool] = lambda _: False
+    """Whether the job waits for somebody to sign in to its connection."""
     spread: Spread = field(default_factory=Spread)
+
+    def stopped(self, job: Job) -> bool:
+        """Whether no slot of the job runs now: each is missed as it comes."""
+        return self.paused or self.waits(job)
 
     def late(self, since: datetime) -> bool:
         """Whether what was due then is late."""
@@ -55,21 +62,23 @@ class Moment:
 
     def held(self, job: Job, run: PlannedRun) -> bool:
         """Whether this run, were it due, could not begin now: by a pause, or because it must be asked for first."""
-        return self.paused or (self.offline and must_be_won(job, run))
+        return self.stopped(job) or (self.offline and must_be_won(job, run))
 
-    def why_late(self, due_at: datetime) -> Reason:
-        """A pause is the cause only where the agent was there to run it."""
-        if self.paused and not self._away(due_at):
+    def why_late(self, job: Job | None, due_at: datetime) -> Reason:
+        """A pause, or a sign-in that is waited for, is the cause only where the agent was there to run it."""
+        if self._away(due_at):
+            return self.cause
+        if self.paused:
             return Reason.PAUSED
-        return self.cause
+        return Reason.NEEDS_REAUTH if job is not None and self.waits(job) else self.cause
 
     def why_missed(self, job: Job, slot: datetime) -> Reason:
         """And so is being cut off, of a job that needs to be won."""
         due_at = self.spread.due_at(job, slot)
         cut_off = self.offline_at is not None and self.offline_at >= due_at
-        if cut_off and waits_for_the_others(job) and not self.paused and not self._away(due_at):
+        if cut_off and waits_for_the_others(job) and not self.stopped(job) and not self._away(due_at):
             return Reason.OFFLINE
-        return self.why_late(due_at)
+        return self.why_late(job, due_at)
 
     def _away(self, due_at: datetime) -> bool:
         return self.cause in _AWAY and self.late(due_at)
@@ -128,7 +137,7 @@ def decide_slots(job: Job, slots: Sequence[datetime], held: Iterable[PlannedRun]
         return _give_up(job, unbegun, catch_ups, moment)
     due_at = {slot: moment.spread.due_at(job, slot) for slot in {*slots, *unbegun} - catch_ups.keys()}
     due = sorted(slot for slot in due_at if slot not in unbegun or due_at[slot] <= moment.now)
-    on_time = due.pop() if due and not moment.paused and not moment.late(due_at[due[-1]]) else None
+    on_time = due.pop() if due and not moment.stopped(job) and not moment.late(due_at[due[-1]]) else None
     chosen = [] if on_time and job.catch_up is CatchUp.LAST else _chosen(job, [*due, *catch_ups], moment.now)
     fresh = [_plan(job, on_time, due_at[on_time])] if on_time and on_time not in unbegun else []
     late = [_catch_up(job, at, moment.why_missed(job, at), unbegun.get(at)) for at in chosen if at not in catch_ups]
@@ -170,7 +179,7 @@ def decide_retry(job: Job, run: PlannedRun, moment: Moment) -> Decision:
         return Decision(reports=[_given_up(run, Reason.REJECTED, f"Not tried again: {_OFF}")], dropped=[run])
     window = max(timedelta(seconds=job.catch_up_window_s), TOLERANCE)
     if moment.now - run.due_at > window:
-        return Decision(reports=[_given_up(run, moment.why_late(run.due_at))], dropped=[run])
+        return Decision(reports=[_given_up(run, moment.why_late(job, run.due_at))], dropped=[run])
     return Decision()
 
 
@@ -184,7 +193,7 @@ def decide_gone(job: Job | None, run: PlannedRun, moment: Moment) -> Decision:
     if run.trigger is Trigger.CATCH_UP and run.attempt == 1:
         return Decision(dropped=[run])
     if run.attempt == 1 and moment.late(run.due_at):
-        return Decision(reports=[_given_up(run, moment.why_late(run.due_at))], dropped=[run])
+        return Decision(reports=[_given_up(run, moment.why_late(None, run.due_at))], dropped=[run])
     what = "Not tried again" if run.attempt > 1 else "Missed"
     return Decision(reports=[_given_up(run, Reason.REJECTED, f"{what}: {_GONE}")], dropped=[run])
 

@@ -30,8 +30,8 @@ log = structlog.get_logger()
 
 LONGEST_SLEEP_S = 10.0
 """So soon it is noticed that a pause ended or the disk has room again."""
-_MEANT = (Reason.PAUSED, Reason.REJECTED)
-"""A person wanted it so: no slots of an outage."""
+_MEANT = (Reason.PAUSED, Reason.REJECTED, Reason.NEEDS_REAUTH)
+"""A person wanted it so, or is waited for: no slots of an outage."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +42,8 @@ class Stages:
     runner: Runner
     pause: PauseState
     turns: Turns
+    waits: Callable[[Job], bool] = lambda _: False
+    """Whether the job waits for somebody to sign in to its connection (`ConnectionHolds.held`)."""
     missed: Callable[[int], None] = lambda _: None
     """Hears how many slots were missed each time, but for those that a person wanted so."""
 
@@ -57,6 +59,7 @@ class Scheduler:
         self._runner = stages.runner
         self._pause = stages.pause
         self._turns = stages.turns
+        self._waits = stages.waits
         self._missed = stages.missed
         self._spread = spread
         self._timeline = Timeline(journal, clock)
@@ -70,7 +73,7 @@ class Scheduler:
         self._kicked = asyncio.Event()
 
     def kick(self) -> None:
-        """Look again at once: a pause may be over."""
+        """Look again at once: a pause may be over, or somebody has signed in."""
         self._kicked.set()
 
     def on_jump(self, ahead_s: float) -> None:
@@ -89,7 +92,7 @@ class Scheduler:
 
     def take_back(self, run: Run) -> None:
         """The runner could not begin this run and has it no more. It may have been won: its id goes on with it."""
-        assert run.scheduled_for is not None  # noqa: S101 - only slots of shared jobs are handed back
+        assert run.scheduled_for is not None  # noqa: S101 - only slots are handed back
         late = run.trigger is Trigger.CATCH_UP
         plan = PlannedRun(
             run_id=run.id,
@@ -147,6 +150,7 @@ class Scheduler:
             paused=self._pause.paused("schedule"),
             offline=offline,
             offline_at=self._offline_at,
+            waits=self._waits,
             spread=self._spread,
         )
 
@@ -172,8 +176,9 @@ class Scheduler:
             decision.add(self._decide_job(self._timeline.jobs[job_id], slots, first_attempts.get(job_id, ()), moment))
             if len(slots) > 1:
                 await self._clock.sleep(0)  # a thousand slots of a job take a while: others go on
-        if moment.paused and not self._started:
-            decision.reports += [missed(job, None, Reason.PAUSED) for job in self._startup_jobs()]
+        if not self._started:
+            stopped = [job for job in self._startup_jobs() if moment.stopped(job)]
+            decision.reports += [missed(job, None, moment.why_late(job, moment.now)) for job in stopped]
         decision.released = [report for report in decision.released if report.run_id in self._plans.asked]
         return decision
 
@@ -182,7 +187,7 @@ class Scheduler:
         if slots:
             decision.cursors[job.id] = slots[-1]
         if decision.reports:
-            say = log.info if moment.paused else log.warning
+            say = log.info if moment.stopped(job) else log.warning
             say(
                 "slots missed",
                 job=job.id,
@@ -225,7 +230,7 @@ class Scheduler:
 
     def _hand_over_startup(self, moment: Moment) -> None:
         """Once per start of the process. Not planned: after a crash the next start has its own."""
-        for job in () if moment.paused else self._startup_jobs():
+        for job in (each for each in self._startup_jobs() if not moment.stopped(each)):
             self._submit(job, PlannedRun(run_id=uuid4(), job_id=job.id, trigger=Trigger.STARTUP, due_at=moment.now))
 
     def _startup_jobs(self) -> Sequence[Job]:

@@ -64,3 +64,12 @@ def test_faults_are_those_of_the_schema(payloads):
     schema = {"properties": {"width": {"minimum": 1}}}
     assert payloads.fault(schema, {"width": 1}) is None
     assert payloads.fault(schema, {"width": 0}) == "payload.width: 0 is less than the minimum of 1"
+
+
+def test_a_token_lies_alone_in_a_file_for_our_eyes_and_goes_with_the_payload(payloads):
+    payload, token = Path(payloads.write(RUN, 1)), Path(payloads.write_token(RUN, "tökén"))
+    assert token.read_text() == "tökén"
+    assert token.stat().st_mode & 0o777 == 0o600
+    payloads.remove(RUN)
+    assert not payload.exists()
+    assert not token.exists()

@@ -14,7 +14,7 @@ import structlog
 from agent.adapters.process import GroupProcesses
 from agent.adapters.python_call import PROGRAM
 from agent.model import Command, HttpCall, Job, Outcome, Overlap, Reason, Report, Retry, Run, RunStatus, Trigger
-from agent.ports import HttpEnd
+from agent.ports import HttpEnd, RunTokens
 from agent.run import reports
 from agent.run.cancel import CancelSwitch
 from agent.run.executor import Edges, Executor
@@ -66,7 +66,7 @@ class Screen:
 class Box:
     """An executor on real processes, with the fakes around it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tokens: RunTokens | None = None) -> None:
         self.folder = folder
         self.journal = FakeJournal()
         (folder / "payloads").mkdir()
@@ -83,6 +83,7 @@ class Box:
                 calls=self.calls,
                 journal=self.journal,
                 payloads=self.payloads,
+                tokens=tokens,
             ),
             self.redactor,
             Home(

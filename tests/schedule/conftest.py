@@ -33,6 +33,8 @@ class World:
         self.pause = FakePause()
         self.turns = FakeTurns()
         self.jobs = FakeJobs()
+        self.waiting: set[str] = set()
+        """Jobs whose connection needs re-authentication."""
         self.counted: list[int] = []
         """Slots that an outage would be told of, by commit."""
         self.task: asyncio.Task[None] | None = None
@@ -47,7 +49,12 @@ class World:
             jobs=self.jobs,
             journal=self.journal,
             stages=Stages(
-                jumps=watch, runner=self.runner, pause=self.pause, turns=self.turns, missed=self.counted.append
+                jumps=watch,
+                runner=self.runner,
+                pause=self.pause,
+                turns=self.turns,
+                waits=lambda job: job.id in self.waiting,
+                missed=self.counted.append,
             ),
             spread=Spread(project="home", agent_id="mini"),
         )

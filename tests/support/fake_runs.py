@@ -96,8 +96,17 @@ class FakePayloads:
         path.write_text(json.dumps(payload))
         return str(path)
 
+    def write_token(self, run_id: UUID, token: str) -> str:
+        if self.broken:
+            raise StateError("disk full")
+        path = self._folder / f"{run_id}.token"
+        path.touch(mode=0o600)
+        path.write_text(token)
+        return str(path)
+
     def remove(self, run_id: UUID) -> None:
-        (self._folder / f"{run_id}.json").unlink(missing_ok=True)
+        for kind in ("json", "token"):
+            (self._folder / f"{run_id}.{kind}").unlink(missing_ok=True)
 
     @property
     def left(self) -> list[str]:

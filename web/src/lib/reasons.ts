@@ -30,6 +30,11 @@ const ENDED: Readonly<Record<string, Reason>> = {
     advice: 'It was not run.',
   },
   rejected: { title: 'Refused', detail: 'The agent refused it before anything was started.' },
+  needs_reauth: {
+    title: 'Needs re-authentication',
+    detail: 'The connection that the job uses needs re-authentication.',
+    advice: 'Reconnect it, then run the job again.',
+  },
   spawn_failed: { title: 'Could not start', detail: 'The command could not be started.' },
   signal: { title: 'Killed', detail: 'A signal that the agent did not send ended it.' },
   http_status: { title: 'Unexpected answer', detail: 'The server answered with a status that the job does not expect.' },
@@ -50,6 +55,10 @@ const MISSED: Readonly<Record<string, Reason>> = {
   offline: {
     title: 'Offline',
     detail: 'The job is shared, and Supabase could not be asked at this time which agent runs it.',
+  },
+  needs_reauth: {
+    title: 'Needs re-authentication',
+    detail: 'The connection that the job uses needed re-authentication at this time.',
   },
   paused: { title: 'Paused', detail: 'The schedule was paused at this time.' },
   rejected: { title: 'Disabled', detail: 'The job was disabled, or taken out of the YAML, before it could begin.' },
