@@ -256,6 +256,11 @@ class StateDir:
         return locked_by(self.path / "lock", _holder)
 
     @property
+    def connections(self) -> Path:
+        """Where the tokens of connections are kept, and how they stand."""
+        return self.path / "connections"
+
+    @property
     def payloads(self) -> Path:
         """Where payloads wait for their run."""
         return self.path / "payloads"

@@ -86,6 +86,7 @@ class Agent:
         rest = Rest(given.supabase.database, project=given.config.project, agent_id=self._agent_id)
         self._notices = Notices(self._journal, rest, self._link, given.configuration, self._clock)
         self._notices.introduce(self._agent_id, lambda: self._jobs.config_error)
+        given.connections.listeners.append(self._notices.desk.on_change)
         self._streamer = LogStreamer(rest, self._link, given.configuration.redactor, self._clock)
         self._wire_runs(given, SlotTurns(rest, self._link, self._clock))
         self._wire_reports(rest)
@@ -106,6 +107,7 @@ class Agent:
                 calls=given.calls,
                 journal=self._journal,
                 payloads=self._payloads,
+                tokens=given.connections.keeper,
             ),
             given.configuration.redactor,
             home_of(given.config, self._agent_id, given.environ),
@@ -123,7 +125,12 @@ class Agent:
         self._pauses = Pauses(self._journal, self._clock, given.state.pause, self._on_pause)
         self._own_jobs = OwnJobs(self._jobs, self._journal)
         stages = Stages(
-            jumps=self._wake, runner=self.slots, pause=self._pauses, turns=turns, missed=self._outages.on_missed
+            jumps=self._wake,
+            runner=self.slots,
+            pause=self._pauses,
+            turns=turns,
+            waits=given.connections.keeper.held,
+            missed=self._outages.on_missed,
         )
         self._scheduler = Scheduler(
             clock=self._clock,
@@ -132,6 +139,8 @@ class Agent:
             stages=stages,
             spread=Spread(project=given.config.project, agent_id=self._agent_id),
         )
+        self._sweep = given.connections.sweep(self._jobs)
+        given.connections.listeners.append(lambda _: self._scheduler.kick())
 
     def _wire_reports(self, rest: Rest) -> None:
         """What Supabase is told, and when it may be."""
@@ -209,6 +218,7 @@ class Agent:
         """Asleep until now, or the clock was set: whatever rests on time or on an old connection begins anew."""
         self._outages.on_jump(ahead_s)
         self._scheduler.on_jump(ahead_s)
+        self._sweep.kick()
         self._dropping = asyncio.create_task(self._supabase.drop_connections(), name="drop connections")
         self._supabase.session.wake()
         self._realtime.rebuild(f"the clock jumped by {ahead_s:.0f} s")
@@ -253,6 +263,7 @@ class Agent:
             ("realtime", self._realtime.run()),
             ("intake", self._intake.run()),
             ("leases", self._leases.run()),
+            ("connections", self._sweep.run()),
             ("config", self._configuration.run(FileWatch, self.heartbeat.beat_now)),
             ("reloads", self._watch_reloads()),
             *self._notices.loops().items(),

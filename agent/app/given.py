@@ -11,6 +11,7 @@ from agent.adapters.files import StateDir
 from agent.adapters.http_job import HttpJobs
 from agent.adapters.sqlite import Journal
 from agent.app.configuration import Configuration
+from agent.app.connections import Keeping, keeping
 from agent.app.supabase import Supabase, connect
 from agent.config.config import Config
 
@@ -25,6 +26,7 @@ class Given:
     journal: Journal
     supabase: Supabase
     calls: HttpJobs
+    connections: Keeping
     environ: Mapping[str, str]
     takeover: bool
 
@@ -43,6 +45,7 @@ async def opened(
             async with (
                 aclosing(HttpJobs()) as calls,
                 connect(config, session_file=state.session, clock=SystemClock()) as supabase,
+                keeping(lambda: configuration.catalogue.config, state, redactor) as connections,
             ):
                 supabase.session.on_change(lambda token: redactor.add([token]))
                 yield Given(
@@ -52,6 +55,7 @@ async def opened(
                     journal=journal,
                     supabase=supabase,
                     calls=calls,
+                    connections=connections,
                     environ=environ,
                     takeover=takeover,
                 )

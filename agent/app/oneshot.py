@@ -14,6 +14,7 @@ from agent.adapters.http_job import HttpJobs
 from agent.adapters.payloads import PayloadFiles
 from agent.adapters.process import GroupProcesses
 from agent.adapters.sqlite import Journal
+from agent.app.connections import keeping
 from agent.app.home import home_of
 from agent.config.config import Config
 from agent.errors import ConfigError, Problem
@@ -40,9 +41,10 @@ async def execute_here(
         )
     clock = SystemClock()
     journal = await Journal.open(state.database, clock, mend=False)
-    calls = HttpJobs()
+    calls, stack = HttpJobs(), contextlib.AsyncExitStack()
     try:
         redactor = Redactor(config.secrets)
+        kept = await stack.enter_async_context(keeping(lambda: config, state, redactor)) if job.connection else None
         executor = Executor(
             Edges(
                 clock=clock,
@@ -50,6 +52,7 @@ async def execute_here(
                 calls=calls,
                 journal=journal,
                 payloads=PayloadFiles(state.payloads),
+                tokens=kept.keeper if kept else None,
             ),
             redactor,
             home_of(config, config.agent_id or "exec", environ),
@@ -64,6 +67,7 @@ async def execute_here(
         assert outcome is not None  # noqa: S101 - only slots of a schedule are left to another time
         return outcome
     finally:
+        await stack.aclose()
         await calls.aclose()
         await journal.close()
 

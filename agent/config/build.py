@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from agent.config.commands import Commands
 from agent.config.config import Config, LimitSettings, SupabaseSettings, SyncSettings, url_fault
-from agent.config.connections import connection_of
+from agent.config.connections import connection_of, thresholds_of
 from agent.config.cron import STARTUP
 from agent.config.notify import ping_of, rules_of
 from agent.config.resolve import Resolution
@@ -76,6 +76,8 @@ class Builder:
             drain_timeout_s=settings.drain_timeout,
             accept=frozenset(settings.accept),
             connections=tuple(connection_of(each, spec) for each, spec in settings.connections.items()),
+            thresholds=thresholds_of(settings.tokens),
+            tokens_in_keyring=settings.tokens.store == "keyring",
             jobs=jobs,
             secrets=frozenset(self.resolution.secrets),
             withheld_env=frozenset(self.resolution.withheld),

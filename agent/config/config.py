@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from agent.errors import Problem
-from agent.model import Connection, Job, NotifyRules
+from agent.model import Connection, Job, NotifyRules, Thresholds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +58,8 @@ class Config:
     drain_timeout_s: float = 30.0
     accept: frozenset[str] = frozenset()
     connections: tuple[Connection, ...] = ()
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    tokens_in_keyring: bool = False
     jobs: tuple[Job, ...] = ()
     """In file order."""
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
@@ -104,6 +106,7 @@ class Config:
             ),
             "supabase": (self.supabase, newer.supabase),
             "sync": (self.sync, newer.sync),
+            "tokens.store": (self.tokens_in_keyring, newer.tokens_in_keyring),
             "drain_timeout": (self.drain_timeout_s, newer.drain_timeout_s),
         }
         return tuple(name for name, (old, new) in pairs.items() if old != new)

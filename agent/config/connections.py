@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from agent.config.calls import Url
-from agent.config.fields import Checked, Line, Secret, VariableName, Word, fault, text_of
+from agent.config.fields import Checked, Duration, Line, Secret, VariableName, Word, fault, text_of
 from agent.config.part import Part, option
 from agent.config.providers import GENERIC, PROVIDERS, Provider
 from agent.config.tree import Node, Path
-from agent.model import ClientAuth, Connection, Grant, HandOver
+from agent.model import ClientAuth, Connection, Grant, HandOver, Thresholds
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _HOST_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,98}")
@@ -47,6 +47,48 @@ class HostPart(Checked):
         if not _HOST_PART.fullmatch(text):
             raise fault("is more than a name; use letters, digits, dashes and dots")
         return text
+
+
+class TokenSpec(Part):
+    """Where the tokens of connections are kept, when they are refreshed, and how many failures mean what."""
+
+    store: Annotated[str, Word(("file", "keyring"))] = option(
+        "`file`: in the state directory, readable by this user alone. `keyring`: in the system's keyring, which must "
+        "be unlocked while the agent runs. Read at the start of the agent.",
+        default="file",
+        example="keyring",
+    )
+    sweep_every: Annotated[float, Duration("10s", "1h")] = option(
+        "How often every connection is looked after.", default="5m", example="10m"
+    )
+    sweep_ahead: Annotated[float, Duration("1m", "1d")] = option(
+        "What expires within so long is then refreshed; never more than a third of the token's lifetime.",
+        default="20m",
+        example="30m",
+    )
+    run_ahead: Annotated[float, Duration("0s", "1d")] = option(
+        "Before a run, a token that expires within so long is refreshed; never more than a third of its lifetime.",
+        default="15m",
+        example="5m",
+    )
+    idle: Annotated[float, Duration("1h", "90d")] = option(
+        "What neither a run nor a refresh has proved for so long is refreshed, so that a dead login is noticed.",
+        default="1d",
+        example="7d",
+    )
+    warn_at: Annotated[int, Field(ge=1, le=100)] = option(
+        "Permanent failures in a row after which people are warned.", default=2, example=1
+    )
+    disconnect_at: Annotated[int, Field(ge=1, le=100)] = option(
+        "Permanent failures in a row after which somebody must sign in again; a dead refresh token is enough at once.",
+        default=3,
+        example=5,
+    )
+    rate_limit_notice_at: Annotated[int, Field(ge=1, le=1000)] = option(
+        "Transient failures in a row (rate limits, outages) after which people hear of it, once.",
+        default=5,
+        example=10,
+    )
 
 
 class ConnectionSpec(Part):
@@ -127,6 +169,19 @@ class ConnectionSpec(Part):
         "`env`: the variable holds the token. `file`: it holds the path of a file (0600) with the token in it.",
         default="env",
         example="file",
+    )
+
+
+def thresholds_of(spec: TokenSpec) -> Thresholds:
+    """As the keeper has them."""
+    return Thresholds(
+        sweep_every_s=spec.sweep_every,
+        sweep_ahead_s=spec.sweep_ahead,
+        run_ahead_s=spec.run_ahead,
+        idle_s=spec.idle,
+        warn_at=spec.warn_at,
+        disconnect_at=spec.disconnect_at,
+        rate_limit_notice_at=spec.rate_limit_notice_at,
     )
 
 

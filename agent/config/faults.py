@@ -141,7 +141,7 @@ def _home_of(name: str) -> str | None:
     """Where a key of this name is known."""
     if name in Settings.model_fields:
         return "at the top of the file"
-    for section in ("defaults", "agent", "supabase", "sync", "limits", *_BY_ID):
+    for section in ("defaults", "agent", "supabase", "sync", "limits", "tokens", *_BY_ID):
         model = _model_at((section, "*") if section in _BY_ID else (section,))
         if model and name in written_fields(model):
             return _BY_ID.get(section, f"under `{section}:`")

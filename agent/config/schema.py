@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from agent.config.calls import Http, Python
-from agent.config.connections import ConnectionSpec
+from agent.config.connections import ConnectionSpec, TokenSpec
 from agent.config.fields import (
     Argv,
     Cron,
@@ -324,6 +324,7 @@ class Settings(Part):
         default={},
         example={"google-drive": {"provider": "google", "client_id": "my-client"}},
     )
+    tokens: TokenSpec = option("How the tokens of connections are kept.", default={}, example={"store": "keyring"})
     jobs: dict[Annotated[str, Id()], JobSpec] = option(
         "The jobs, by id.", default={}, example={"hello": {"every": "1h", "run": ["echo", "hello"]}}
     )
