@@ -85,7 +85,7 @@ class Agent:
         self._link = Link()
         rest = Rest(given.supabase.database, project=given.config.project, agent_id=self._agent_id)
         self._notices = Notices(self._journal, rest, self._link, given.configuration, self._clock)
-        self._notices.introduce(self._agent_id, lambda: self._jobs.config_error)
+        self._notices.introduce(self._agent_id, lambda: self._jobs.config_error, given.connections.keeper.standings)
         given.connections.listeners.append(self._notices.desk.on_change)
         self._streamer = LogStreamer(rest, self._link, given.configuration.redactor, self._clock)
         self._wire_runs(given, SlotTurns(rest, self._link, self._clock))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -14,7 +14,7 @@ from agent.adapters.sqlite import Journal
 from agent.adapters.supabase.rest import Rest
 from agent.app.configuration import Configuration
 from agent.config.config import Config
-from agent.model import BeatReply, Channel, NotifyRules, PlannedRun, Report, Severity
+from agent.model import BeatReply, Channel, NotifyRules, PlannedRun, Report, Severity, Standing
 from agent.notices.desk import Desk, Identity, Sources
 from agent.notices.pings import Pings
 from agent.notices.post import Addresses, Desks, Post
@@ -35,7 +35,9 @@ class Notices:
         self.pings = Pings(self._pinger, configuration.catalogue, self._rules, clock)
         journal.on_recorded(self._recorded)
 
-    def introduce(self, agent_id: str, config_error: Callable[[], str | None]) -> None:
+    def introduce(
+        self, agent_id: str, config_error: Callable[[], str | None], standings: Callable[[], Sequence[Standing]]
+    ) -> None:
         """Who speaks, and what else is to be said."""
         config, catalogue = self._configuration.catalogue.config, self._configuration.catalogue
         identity = Identity(agent_id=agent_id, name=(config.agent_name if config else None) or agent_id)
@@ -43,7 +45,9 @@ class Notices:
         desks = Desks(store=self._journal.notices, calls=self._rest, courier=AppriseCourier(), gate=self._gate)
         addresses = Addresses(rules=self._rules, jobs=catalogue, redact=redact)
         self.post = Post(desks, addresses, identity, self._clock)
-        sources = Sources(jobs=catalogue, rules=self._rules, config_error=config_error, redact=redact)
+        sources = Sources(
+            jobs=catalogue, rules=self._rules, config_error=config_error, standings=standings, redact=redact
+        )
         self.desk = Desk(self._journal.notices, sources, identity, self._clock, self.post.kick)
 
     def loops(self) -> Mapping[str, Coroutine[Any, Any, None]]:

@@ -5,7 +5,7 @@ What is filed is on disk, in one transaction with what was judged: a crash neith
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import uuid5
@@ -13,7 +13,17 @@ from uuid import uuid5
 import structlog
 
 from agent.errors import StateError
-from agent.model import Change, Json, Notice, NoticeType, NotifyRules, Severity
+from agent.model import (
+    Alert,
+    Change,
+    FailureKind,
+    Json,
+    Notice,
+    NoticeType,
+    NotifyRules,
+    Severity,
+    Standing,
+)
 from agent.notices.awake import Bell, first
 from agent.notices.connections import notice_of
 from agent.notices.jobs import NAMESPACE, Bench, JobBook, judge
@@ -47,6 +57,8 @@ class Sources:
     jobs: JobBook
     rules: Callable[[], NotifyRules]
     config_error: Callable[[], str | None]
+    standings: Callable[[], Sequence[Standing]]
+    """Of the connections."""
     redact: Redact
 
 
@@ -64,6 +76,8 @@ class Desk:
         self._asked = Bell()
         self._changes: list[Change] = []
         self._broken_since: datetime | None = None
+        self._said: set[str] = set()
+        """Keys of connections' ends that are filed for certain."""
 
     def on_change(self, change: Change) -> None:
         """`agent.ports.ChangeListener`: a connection stands otherwise than before."""
@@ -87,6 +101,7 @@ class Desk:
         while await self._judge_ends():
             pass
         await self._judge_changes()
+        await self._judge_standings()
         await self._judge_configuration()
 
     async def _judge_ends(self) -> bool:
@@ -107,6 +122,18 @@ class Desk:
             if notice is not None:
                 await self._file(notice)
             del self._changes[0]
+
+    async def _judge_standings(self) -> None:
+        """A connection may have ended in another process (`cronmirror exec`), or just before a crash."""
+        for standing in self._sources.standings():
+            refused = standing.last_failure_kind is FailureKind.PERMANENT and standing.consecutive_failures > 0
+            if not (standing.needs_reauth and refused):
+                continue
+            change = Change(before=standing, after=standing, at=self._clock.now(), alert=Alert.DISCONNECTED)
+            notice = notice_of(change, self._identity.agent_id)
+            if notice is not None and notice.dedupe_key not in self._said:
+                await self._file(notice)
+                self._said.add(notice.dedupe_key)
 
     async def _judge_configuration(self) -> None:
         """Broken for a while: said once. Mended: the next mistake is another one."""

@@ -51,6 +51,7 @@ class Office:
     courier: FakeCourier = field(default_factory=FakeCourier)
     gate: FakeGate = field(default_factory=FakeGate)
     config_error: str | None = None
+    standings: tuple[Standing, ...] = ()
 
     def __post_init__(self) -> None:
         self.open()
@@ -65,7 +66,11 @@ class Office:
             self.clock,
         )
         sources = Sources(
-            jobs=self.jobs, rules=lambda: self.rules, config_error=lambda: self.config_error, redact=redact
+            jobs=self.jobs,
+            rules=lambda: self.rules,
+            config_error=lambda: self.config_error,
+            standings=lambda: self.standings,
+            redact=redact,
         )
         self.desk = Desk(self.journal.notices, sources, identity, self.clock, self.post.kick)
 
@@ -224,6 +229,7 @@ async def test_mail_that_waits_along_does_not_wait_for_ever(office: Office) -> N
     for _ in range(30):
         await office.pass_by(3600)
     assert office.states() == {"A failed": {"mac/phone": "failed"}, "B failed": {"mac/phone": "failed"}}
+    assert sorted(each["mac/phone"]["attempts"] > 0 for each in office.list.deliveries.values()) == [False, True]
     assert await office.journal.notices.filed() == ()
 
 
@@ -324,6 +330,22 @@ async def test_what_the_keeper_alerts_of_a_connection_is_said_once_until_it_work
     office.desk.on_change(a_change(Alert.DISCONNECTED, last_refresh_at=SLOT))
     await office.pass_by()
     assert len(office.list.rows) == 4
+
+
+async def test_a_connection_that_ended_in_another_process_or_before_a_crash_is_said_all_the_same(
+    office: Office,
+) -> None:
+    refused = {"last_failure_kind": FailureKind.PERMANENT, "consecutive_failures": 1}
+    office.standings = (
+        Standing(connection_id="drive", provider="google", needs_reauth=True, last_refresh_error="gone", **refused),
+        Standing(connection_id="new", provider="google", needs_reauth=True),
+        Standing(connection_id="shaky", provider="google", **refused),
+    )
+    await office.pass_by()
+    office.desk.on_change(a_change(Alert.DISCONNECTED, needs_reauth=True))
+    office.open()
+    await office.pass_by(60)
+    assert office.titles == ["drive needs a new sign-in"]
 
 
 def offline(agent_id: str) -> Notice:
