@@ -185,6 +185,18 @@ async def test_eight_runs_at_once_are_one_refresh(keeping: Keeping) -> None:
     assert keeping.provider.asked == ["drive"]
 
 
+async def test_eight_runs_at_once_share_a_failure_as_well(keeping: Keeping) -> None:
+    await keeping.clock.advance(HOUR_S)
+    keeping.provider.takes_s = 2.0
+    keeping.provider.answers["drive"] = [a_failure()] * 8
+
+    waits = [asyncio.ensure_future(keeping.keeper.token_for(JOB)) for _ in range(8)]
+    await keeping.clock.advance(30)
+
+    assert all(given and given.problem for given in await asyncio.gather(*waits))
+    assert len(keeping.provider.asked) == 3, "three tries, each for all of them"
+
+
 async def test_eight_runs_at_once_in_two_processes_are_one_refresh(keeping: Keeping) -> None:
     other = Keeping(clock=keeping.clock, provider=keeping.provider, store=keeping.store)
     await other.keeper.load()

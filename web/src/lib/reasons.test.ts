@@ -2,8 +2,8 @@ import { expect, test } from 'vitest'
 import { causeOf, exitCodeInWords, fencedOff, reasonOf } from './reasons'
 
 test('every reason of the agent and of the server has words', () => {
-  const ended = ['exit_code', 'timeout', 'cancelled', 'lost', 'expired', 'unknown_job', 'rejected', 'needs_reauth', 'spawn_failed', 'signal']
-  for (const reason of [...ended, 'http_status', 'http_error', 'overlap', 'shutdown']) {
+  const ended = ['exit_code', 'timeout', 'cancelled', 'lost', 'expired', 'unknown_job', 'rejected', 'spawn_failed', 'signal']
+  for (const reason of [...ended, 'needs_reauth', 'http_status', 'http_error', 'overlap', 'shutdown']) {
     expect(reasonOf('error', reason).title).not.toContain(reason)
   }
   for (const cause of ['agent_down', 'asleep', 'paused', 'needs_reauth', 'offline', 'busy', 'rejected']) {
