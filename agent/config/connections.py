@@ -21,6 +21,11 @@ from agent.config.tree import Node, Path
 from agent.model import ClientAuth, Connection, Grant, HandOver, Thresholds
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_OURS = {
+    "client_id", "client_secret", "code", "code_challenge", "code_challenge_method", "code_verifier", "device_code",
+    "grant_type", "redirect_uri", "refresh_token", "response_type", "scope", "state",
+}  # fmt: skip
+"""Parameters of RFC 6749, 7636 and 8628."""
 _HOST_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,98}")
 
 
@@ -46,6 +51,16 @@ class HostPart(Checked):
         text = text_of(value).removesuffix(".myshopify.com")
         if not _HOST_PART.fullmatch(text):
             raise fault("is more than a name; use letters, digits, dashes and dots")
+        return text
+
+
+class ParameterName(Checked):
+    """The name of a request's parameter that the agent does not set itself."""
+
+    def _parse(self, value: Any) -> str:
+        text = text_of(value)
+        if text in _OURS:
+            raise fault("is set by the agent itself; drop it")
         return text
 
 
@@ -137,10 +152,10 @@ class ConnectionSpec(Part):
         example="post",
     )
     pkce: bool | None = option("Whether PKCE (RFC 7636) is used. Default: the preset's, else true.", example=False)
-    extra: dict[str, Annotated[str, Line(2000)]] = option(
+    extra: dict[Annotated[str, ParameterName()], Annotated[str, Line(2000)]] = option(
         "Further parameters of the address where a person signs in.", default={}, example={"login_hint": "me"}
     )
-    token_extra: dict[str, Annotated[str, Line(2000)]] = option(
+    token_extra: dict[Annotated[str, ParameterName()], Annotated[str, Line(2000)]] = option(
         "Further parameters of token requests.", default={}, example={"audience": "https://api.example.com"}
     )
     redirect_uri: Annotated[str, Endpoint()] | None = option(

@@ -189,6 +189,8 @@ def test_secrets_are_known_as_such_and_kept_from_jobs_and_reprs():
         ("{provider: google, client_id: i, env: CRONMIRROR_X}", 'env: "CRONMIRROR_X" is reserved'),
         ("{provider: google, client_id: i, secret: x}", "unknown key; did you mean `client_secret`?"),
         ("{provider: google, client_id: i, client_secret: {a: hush}}", "client_secret: expects text, not a mapping"),
+        ("{provider: google, client_id: i, extra: {state: x}}", '"state" is set by the agent itself; drop it'),
+        ("{provider: google, client_id: i, token_extra: {scope: x}}", '"scope" is set by the agent itself'),
         ("google", "expects keys with values below it"),
     ],
 )  # fmt: skip

@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl
 
 import httpx
 from authlib.common.security import generate_token
+from authlib.common.urls import add_params_to_qs, add_params_to_uri
 from authlib.oauth2.auth import ClientAuth as Authenticator
 from authlib.oauth2.rfc6749.parameters import prepare_grant_uri, prepare_token_request
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
@@ -93,9 +94,9 @@ class OAuthProviders(OAuth):
     def sign_in(self, connection: Connection, redirect_uri: str) -> SignIn:
         """See the port."""
         state, verifier = generate_token(_STATE_LENGTH), generate_token(_VERIFIER_LENGTH) if connection.pkce else None
-        further = dict(connection.extra)
+        challenge = {}
         if verifier:
-            further |= {"code_challenge": create_s256_code_challenge(verifier), "code_challenge_method": "S256"}
+            challenge = {"code_challenge": create_s256_code_challenge(verifier), "code_challenge_method": "S256"}
         url = prepare_grant_uri(
             connection.authorization_url,
             client_id=connection.client_id,
@@ -103,8 +104,9 @@ class OAuthProviders(OAuth):
             redirect_uri=redirect_uri,
             scope=_scope(connection),
             state=state,
-            **further,
+            **challenge,
         )
+        url = add_params_to_uri(url, list(connection.extra.items()))
         return SignIn(url=url, state=state, redirect_uri=redirect_uri, verifier=verifier)
 
     async def exchange(
@@ -176,7 +178,7 @@ class OAuthProviders(OAuth):
     ) -> Tokens | Failure:
         """Ask the token endpoint."""
         asked_at = self._clock.now()
-        answer = await self._post(connection, url, {**asked, **connection.token_extra})
+        answer = await self._post(connection, url, asked, connection.token_extra)
         if isinstance(answer, Failure):
             return answer
         if answer.good and isinstance(answer.body, dict) and not answer.body.get("error"):
@@ -199,14 +201,21 @@ class OAuthProviders(OAuth):
             return given  # a login without a name is one all the same
         return replace(given, account=account_of(answer.body, (*connection.account_fields, "email", "sub")))
 
-    async def _post(self, connection: Connection, url: str, asked: Mapping[str, str | None]) -> _Answer | Failure:
+    async def _post(
+        self,
+        connection: Connection,
+        url: str,
+        asked: Mapping[str, str | None],
+        further: Mapping[str, str] | None = None,
+    ) -> _Answer | Failure:
         """A request in the client's name, written as the provider wants it."""
         said = {name: value for name, value in asked.items() if value}
         # Clover, the one that refreshes elsewhere, wants no secret there.
         alone = url == connection.refresh_url
         auth = ClientAuth.NONE if alone else connection.client_auth
         grant = said.pop("grant_type", None)
-        form = prepare_token_request(grant, **said) if grant else "&".join(_pairs(said))
+        form = prepare_token_request(grant, **said) if grant else add_params_to_qs("", list(said.items()))
+        form = add_params_to_qs(form, list((further or {}).items()))
         headers: dict[str, str] = {"accept": "application/json", **connection.headers}
         client = Authenticator(connection.client_id, connection.client_secret, _AUTHENTICATIONS[auth])
         _, headers, form = client.prepare("POST", url, headers, form)
@@ -268,10 +277,6 @@ def _trouble(code: str, url: str, what: str) -> Failure:
 
 def _scope(connection: Connection) -> str | None:
     return connection.scope_separator.join(connection.scopes) or None
-
-
-def _pairs(said: Mapping[str, str]) -> list[str]:
-    return [str(httpx.QueryParams({name: value})) for name, value in said.items()]
 
 
 def _text(value: Json) -> str | None:

@@ -109,6 +109,16 @@ async def test_a_person_signs_in_with_pkce_and_state(provider, oauth):
     assert tokens.lifetime_s == 3600
 
 
+async def test_further_parameters_may_be_called_anything(provider, oauth):
+    named = {"uri": "u", "body": "a b&c"}
+    connection = provider.connection(extra=named, token_extra=named)
+    begun = oauth.sign_in(connection, REDIRECT)
+    asked = parse_qs(urlsplit(begun.url).query)
+    assert (asked["uri"], asked["body"], asked["client_id"]) == (["u"], ["a b&c"], [CLIENT_ID])
+    assert isinstance(await oauth.renew(connection, stored(provider.sign_in_now())), Tokens)
+    assert provider.requests_of("/token")[0].form["body"] == "a b&c"
+
+
 async def test_a_code_is_worthless_without_the_verifier_and_a_second_time(provider, oauth):
     connection = provider.connection()
     begun = oauth.sign_in(connection, REDIRECT)
