@@ -28,6 +28,7 @@ VERBS = {
     "schema": "Set up",
     "migrate": "Set up",
     "login": "Set up",
+    "connections": "Set up",
     "notify": "Set up",
     "run": "Run and look",
     "dashboard": "Run and look",
