@@ -1,7 +1,7 @@
 """Presets of well-known OAuth providers: addresses and habits, so that a connection needs little more than its client.
 
-Every value of a preset can be overridden in the YAML. `source` names the provider's own page that it was taken from, as
-it read in 2026; nothing here was tried against the provider itself.
+Nearly every value can be overridden in the YAML. `source` names the provider's own pages that document it; nothing here
+was tried against the provider itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Provider:
 
     title: str
     source: str
-    """The provider's page, by its name."""
+    """The provider's pages, by their names."""
     token_url: str = ""
     authorization_url: str | None = None
     device_url: str | None = None
@@ -135,7 +135,7 @@ PROVIDERS: Mapping[str, Provider] = {
     ),
     "john-deere": Provider(
         title="John Deere",
-        source="John Deere's own OAuth 2 examples (Operations Center API) and the authorization server's metadata",
+        source="John Deere's own OAuth 2 examples (Operations Center API)",
         authorization_url=f"{_DEERE}/authorize",
         token_url=f"{_DEERE}/token",
         revocation_url=f"{_DEERE}/revoke",

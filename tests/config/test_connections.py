@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -227,3 +228,10 @@ def test_a_connection_that_no_job_uses_is_doubted():
 def test_an_unknown_key_is_sent_home():
     found = problems_of("project: p\nclient_secret: x\njobs: {j: {run: [a]}}")
     assert found == ["config.yaml:2: client_secret: unknown key here; it belongs under a connection"]
+
+
+def test_the_page_names_every_preset_and_its_source():
+    page = (Path(__file__).parents[2] / "docs" / "connections.md").read_text(encoding="utf-8")
+    for name in PRESETS:
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
+        assert PROVIDERS[name].source in row
