@@ -16,7 +16,7 @@ for verb in (login, status, refresh, revoke):
 
 @connections.callback()
 def about() -> None:
-    """The OAuth logins of `connections:`: sign in, look, refresh, revoke. Works with and without a running agent."""
+    """The OAuth logins that jobs use: sign in, look, refresh, revoke. Works with and without a running agent."""
 
 
 __all__ = ["connections"]
