@@ -25,8 +25,11 @@ create table if not exists public.cron_connections (
 create index if not exists cron_connections_expiring_idx
   on public.cron_connections (project_id, token_expires_at) where is_active and not needs_reauth;
 
--- One sign-in, from the press of Reconnect to its end. Published, so that agent and page hear of each step; therefore
--- the code that the provider hands over is not here.
+-- Grows with everything that people ask of an agent's connections: the agent hears of its own row through Realtime.
+alter table public.cron_agents add column if not exists reconnects integer not null default 0;
+
+-- One sign-in, from the press of Reconnect to its end. Published, so that the page hears of each step; therefore the code
+-- that the provider hands over is not here.
 create table if not exists public.cron_connection_requests (
   id uuid primary key default gen_random_uuid(),
   project_id text not null,

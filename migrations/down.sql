@@ -126,6 +126,7 @@ drop function if exists
   public.cron_read_connection(text, text, jsonb),
   public.cron_report_connections(text, text, integer, jsonb, text[]),
   public.cron_is_web_address(text),
+  public.cron_wake_keeper(text, text),
   public.cron_reconnect(text, text, text, boolean),
   public.cron_own_reconnect(text, uuid),
   public.cron_reconnect_code(text, uuid, text, text),

@@ -20,17 +20,20 @@ from agent.adapters.supabase.realtime import SupervisedRealtime
 from agent.adapters.supabase.rest import Rest
 from agent.adapters.watch import FileWatch
 from agent.adapters.watchdog import Watchdog
+from agent.app.connections import Keeping
 from agent.app.given import Given
 from agent.app.guard import Guard
 from agent.app.home import home_of
 from agent.app.introduction import INSTANCE_NOTE, Introduction
 from agent.app.notices import Notices
 from agent.app.tasks import Loops
+from agent.connections.reconnects import Desk, Reconnects
 from agent.errors import CronmirrorError, StateError
 from agent.model import BeatReply
 from agent.queue.intake import Box, Intake, Queue
 from agent.queue.lease import Leases
 from agent.queue.turns import SlotTurns
+from agent.report.connections import ConnectionReports
 from agent.report.heartbeat import Heartbeat, Listeners, Vitals
 from agent.report.link import Link
 from agent.report.mirror import Mirror, Told
@@ -91,6 +94,7 @@ class Agent:
         self._wire_runs(given, SlotTurns(rest, self._link, self._clock))
         self._wire_reports(rest)
         self._wire_requests(rest)
+        self._wire_connections(given.connections, rest)
         self._introduction = Introduction(given, self._agent_id, self.slots, self._outages)
         self.heartbeat = Heartbeat(
             rest, self._introduction.hello, self._vitals(), self._listeners(), self._link, self._pauses, self._clock
@@ -180,6 +184,25 @@ class Agent:
             beat_now=lambda: self.heartbeat.beat_now(),  # noqa: PLW0108 - the heartbeat is built after the intake
         )
 
+    def _wire_connections(self, kept: Keeping, rest: Rest) -> None:
+        """How they stand, shown to pages; and what people ask of them there."""
+        self._shown = ConnectionReports(
+            kept.keeper,
+            rest,
+            self._link,
+            self._clock,
+            attend=lambda requests: self._reconnects.attend(requests),  # noqa: PLW0108 - built below
+        )
+        desk = Desk(
+            oauth=kept.providers,
+            connections=kept.configured,
+            reconnection=kept.keeper,
+            calls=rest,
+            report=self._shown.show,
+        )
+        self._reconnects = Reconnects(desk, self._clock)
+        self._realtime.on_reconnect(self._shown.kick)
+
     def _vitals(self) -> Vitals:
         return Vitals(
             runner=self.slots,
@@ -194,7 +217,7 @@ class Agent:
 
     def _listeners(self) -> Listeners:
         return Listeners(
-            hello=(self._intake.on_hello, self._mirror.on_hello),
+            hello=(self._intake.on_hello, self._mirror.on_hello, self._shown.on_hello),
             beat=(
                 self._on_probed,
                 self._leases.on_beat,
@@ -202,6 +225,7 @@ class Agent:
                 lambda _: self._scheduler.kick(),
                 lambda reply: self._outages.on_beat(reply, self.heartbeat.skew_ms),
                 self._notices.on_beat,
+                self._shown.on_beat,
             ),
             again=(self._supabase.session.wake, self._realtime.hurry),
             silent=(self._outages.on_silence,),
@@ -264,6 +288,7 @@ class Agent:
             ("intake", self._intake.run()),
             ("leases", self._leases.run()),
             ("connections", self._sweep.run()),
+            ("connection reports", self._shown.run()),
             ("config", self._configuration.run(FileWatch, self.heartbeat.beat_now)),
             ("reloads", self._watch_reloads()),
             *self._notices.loops().items(),
@@ -324,6 +349,7 @@ class Agent:
         await self.loops.stop()
         await self._outages.note()
         await self._notices.close()
+        await self._reconnects.close()
         if self._dropping is not None:
             await self._dropping
         with suppress(StateError):

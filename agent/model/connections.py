@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from uuid import UUID
 
 from agent.model.value import Value
 
@@ -258,3 +259,47 @@ class GivenToken(Value):
     """One sentence for people: why there is no token, or why this one may be stale. None: it is fresh."""
     needs_reauth: bool = False
     """There is none because a person has to sign in."""
+
+
+class ReconnectStatus(StrEnum):
+    """The values of `cron_connection_requests.status` while it is open."""
+
+    ASKED = "asked"
+    WAITING = "waiting"
+    """For the person."""
+    GIVEN = "given"
+    """The code has been handed over."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconnectRequest(Value):
+    """A person asks, on a page, to sign a connection of ours in again."""
+
+    id: UUID
+    connection_id: str
+    status: ReconnectStatus
+    redirect_uri: str | None
+    """Where the provider shall send the browser; None where there is nowhere."""
+    other_account_ok: bool
+    expires_at: datetime
+    code_waits: bool
+    """A code can be taken."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionsReply(Value):
+    """`cron_report_connections`' answer."""
+
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """connection id → the agent that it belongs to."""
+    requests: tuple[ReconnectRequest, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconnectAnswer(Value):
+    """What the agent says to a reconnect: where to sign in, or how it ended."""
+
+    sign_in: SignIn | None = None
+    device: DevicePrompt | None = None
+    error: str | None = None
+    """One sentence for people. With none of the three: it worked."""

@@ -113,6 +113,9 @@ class BeatReply(Value):
     notices: int = 0
     """Notices that the database raised and nobody brings to any channel."""
 
+    reconnects: int = 0
+    """How many sign-ins ask something of us."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Claimed(Value):
@@ -145,6 +148,7 @@ class MirrorRow(Value):
     overlap: str | None = None
     retry: Mapping[str, Json] | None = None
     placement: str = "mine"
+    connection_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ Errors: those of `agent.errors` only, as each docstring names them.
 from agent.ports.clock import Clock, Jumps
 from agent.ports.connections import (
     ChangeListener,
+    ConnectionCalls,
     ConnectionHolds,
     Connections,
     ConnectionStore,
@@ -51,6 +52,7 @@ __all__ = [
     "ClaimCall",
     "CleanStream",
     "Clock",
+    "ConnectionCalls",
     "ConnectionHolds",
     "ConnectionStore",
     "Connections",

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
+from uuid import UUID
 
 from agent.model import (
     Change,
     Connection,
+    ConnectionsReply,
     DevicePrompt,
     Failure,
     GivenToken,
     Job,
+    ReconnectAnswer,
     Refreshed,
     SignIn,
     Standing,
@@ -148,4 +151,20 @@ class ChangeListener(Protocol):
 
     def __call__(self, change: Change) -> None:
         """Must not raise nor wait."""
+        ...
+
+
+class ConnectionCalls(Protocol):
+    """`cron_report_connections`, `cron_reconnect_answer`, `cron_reconnect_take`. Errors: `agent.ports.supabase`."""
+
+    async def report_connections(self, standings: Sequence[Standing], ids: Sequence[str]) -> ConnectionsReply:
+        """Show how these stand, drop all but `ids`; the answer says what people ask of them."""
+        ...
+
+    async def answer_reconnect(self, request_id: UUID, answer: ReconnectAnswer) -> bool:
+        """False: it is over already."""
+        ...
+
+    async def take_code(self, request_id: UUID) -> str | None:
+        """The code, once; None where it is gone."""
         ...

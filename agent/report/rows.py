@@ -33,6 +33,7 @@ def row_of(job: Job, next_run_at: datetime | None) -> MirrorRow:
         timeout_s=job.timeout_s,
         overlap=job.overlap.value,
         placement=job.placement.value,
+        connection_id=job.connection,
         retry={
             "max_attempts": retry.max_attempts,
             "on": sorted(retry.on),

@@ -288,24 +288,14 @@ drop policy if exists cronmirror_only_read on public.cron_connections;
 create policy cronmirror_only_read on public.cron_connections as restrictive for select to public
   using (project_id = any ((select public.cron_membered())::text[]));
 
--- A sign-in is seen by the admin who began it and by the agent that holds the connection: its address has the state in
--- it, with which a code is handed over.
-do $$
-declare
-  v_kind record;
-begin
-  for v_kind in select * from (values ('cronmirror_read', 'permissive'), ('cronmirror_only_read', 'restrictive')) k (name, how) loop
-    execute format('drop policy if exists %I on public.cron_connection_requests', v_kind.name);
-    execute format(
-      'create policy %I on public.cron_connection_requests as %s for select to authenticated using ('
-      'requested_by = (select auth.uid()) and project_id = any ((select public.cron_administered())::text[]) or exists ('
-      'select 1 from public.cron_project_members m where m.project_id = cron_connection_requests.project_id '
-      'and m.user_id = (select auth.uid()) and m.role = ''agent'' and m.agent_id = cron_connection_requests.agent_id))',
-      v_kind.name, v_kind.how
-    );
-  end loop;
-end
-$$;
+-- A sign-in is seen by the admin who began it and nobody else: its address has the state in it, with which a code is
+-- handed over.
+drop policy if exists cronmirror_read on public.cron_connection_requests;
+create policy cronmirror_read on public.cron_connection_requests for select to authenticated
+  using (requested_by = (select auth.uid()) and project_id = any ((select public.cron_administered())::text[]));
+drop policy if exists cronmirror_only_read on public.cron_connection_requests;
+create policy cronmirror_only_read on public.cron_connection_requests as restrictive for select to public
+  using (requested_by = (select auth.uid()) and project_id = any ((select public.cron_administered())::text[]));
 
 revoke all on function
   public.cron_schema_version(), public.cron_is_trusted(), public.cron_authorise(text, text, text),

@@ -179,6 +179,15 @@ language sql immutable security definer
 set search_path = ''
 as $$ select coalesce(p_address ~ '^https?://[^/[:space:][:cntrl:]"''<>\\]+[^[:space:][:cntrl:]"''<>\\]*$' and length(p_address) <= 8000, false) $$;
 
+-- Wakes the agent: what it is asked it reads with its next report.
+create or replace function public.cron_wake_keeper(p_project text, p_agent text)
+returns void
+language sql security definer
+set search_path = ''
+as $$
+  update public.cron_agents a set reconnects = a.reconnects + 1 where a.project_id = p_project and a.agent_id = p_agent
+$$;
+
 -- An admin asks to sign a connection in again. `p_redirect_uri`: where the provider shall send the browser; null where
 -- there is none (a code is typed in elsewhere). A newer one replaces an open one: there is one verifier on the box.
 create or replace function public.cron_reconnect(
@@ -209,6 +218,7 @@ begin
     clock_timestamp() + interval '10 minutes'
   )
   returning * into v_row;
+  perform public.cron_wake_keeper(p_project, v_agent);
   insert into public.cron_audit (project_id, actor, actor_name, action, agent_id, request_id, detail)
   values (
     p_project, auth.uid(), public.cron_actor_name(), 'reconnect', v_agent, v_row.id,
@@ -261,6 +271,7 @@ begin
   end if;
   insert into public.cron_connection_codes (request_id, code) values (p_id, p_code);
   update public.cron_connection_requests r set status = 'given' where r.id = p_id;
+  perform public.cron_wake_keeper(p_project, v_row.agent_id);
   return jsonb_build_object('id', p_id, 'status', 'given', 'server_time', clock_timestamp());
 end
 $$;
@@ -370,7 +381,7 @@ $$;
 revoke all on function
   public.cron_end_reconnects(text, text, text), public.cron_open_reconnects(text, text), public.cron_count_reconnects(text, text),
   public.cron_read_connection(text, text, jsonb), public.cron_report_connections(text, text, integer, jsonb, text[]),
-  public.cron_is_web_address(text), public.cron_reconnect(text, text, text, boolean), public.cron_own_reconnect(text, uuid),
+  public.cron_is_web_address(text), public.cron_wake_keeper(text, text), public.cron_reconnect(text, text, text, boolean), public.cron_own_reconnect(text, uuid),
   public.cron_reconnect_code(text, uuid, text, text), public.cron_reconnect_cancel(text, uuid),
   public.cron_finish_reconnect(uuid, text), public.cron_reconnect_answer(text, text, integer, uuid, jsonb),
   public.cron_reconnect_take(text, text, integer, uuid)

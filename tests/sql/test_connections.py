@@ -318,9 +318,17 @@ def test_an_admin_who_is_none_any_more_can_do_nothing_with_his_sign_in(
         give(admin, request)
 
 
-def test_the_agent_that_holds_it_reads_its_sign_in_so_that_realtime_wakes_it(agent: Agent, admin: Caller) -> None:
+def test_the_agent_that_holds_it_is_woken_by_its_own_row_and_reads_no_sign_in(agent: Agent, admin: Caller) -> None:
+    def asked() -> int:
+        return int(agent.caller.one("select reconnects from cron_agents"))
+
     request = ask(admin)
-    assert [str(each["id"]) for each in agent.caller.sql("select id from cron_connection_requests")] == [request]
+    assert asked() == 1
+    answer(agent, request, **SIGN_IN)
+    assert asked() == 1
+    give(admin, request)
+    assert asked() == 2
+    assert agent.caller.sql("select id from cron_connection_requests") == []
 
 
 def test_an_older_epoch_is_superseded(agent: Agent) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -87,6 +87,8 @@ class SupervisedRealtime:
         self._new_token: str | None = None
         self._cut = asyncio.Event()
         self._hurried = asyncio.Event()
+        self._reconnects: Json = None
+        self._on_reconnect: Callable[[], None] = lambda: None
         session.on_change(self._take_token)
 
     # ── what others ask ──────────────────────────────────────────────────────
@@ -127,6 +129,10 @@ class SupervisedRealtime:
     def hurry(self) -> None:
         """Sit out no backoff: the server answers again."""
         self._hurried.set()
+
+    def on_reconnect(self, callback: Callable[[], None]) -> None:
+        """Who hears that somebody asks something of this agent's connections; must neither block nor raise."""
+        self._on_reconnect = callback
 
     # ── the loop ─────────────────────────────────────────────────────────────
 
@@ -269,6 +275,9 @@ class SupervisedRealtime:
     def _agent_changed(self, record: Mapping[str, Json]) -> None:
         if record.get("agent_id") == self._agent_id and record.get("project_id") == self._project:
             self._probe.seen()
+            asked, self._reconnects = self._reconnects, record.get("reconnects")
+            if self._reconnects != asked:
+                self._on_reconnect()
 
     def _take_token(self, token: str) -> None:
         self._new_token = token

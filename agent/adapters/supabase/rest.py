@@ -17,6 +17,7 @@ from agent.model import (
     AgentState,
     BeatReply,
     Claimed,
+    ConnectionsReply,
     DeliveriesJson,
     Hello,
     HelloReply,
@@ -27,7 +28,9 @@ from agent.model import (
     Notice,
     NoticeVerdict,
     OutboxEntry,
+    ReconnectAnswer,
     RunningRun,
+    Standing,
     Verdict,
 )
 
@@ -138,6 +141,23 @@ class Rest:
         shown = {str(notice_id): dict(channels) for notice_id, channels in deliveries.items()}
         await self._call("cron_delivered", p_deliveries=shown)
 
+    async def report_connections(self, standings: Sequence[Standing], ids: Sequence[str]) -> ConnectionsReply:
+        """How these connections stand, and all that there are; what people ask of them."""
+        body = await self._call(
+            "cron_report_connections", p_connections=[wire.standing(each) for each in standings], p_ids=list(ids)
+        )
+        return _read("cron_report_connections", wire.connections_reply, body)
+
+    async def answer_reconnect(self, request_id: UUID, answer: ReconnectAnswer) -> bool:
+        """Where to sign in, or how it ended; False where it is over already."""
+        body = await self._call("cron_reconnect_answer", p_id=str(request_id), p_answer=wire.reconnect_answer(answer))
+        return body.get("outcome") == "accepted"
+
+    async def take_code(self, request_id: UUID) -> str | None:
+        """The code, once: the call is not repeated by itself."""
+        body = await self._call("cron_reconnect_take", repeatable=False, p_id=str(request_id))
+        return _read("cron_reconnect_take", wire.code, body)
+
     async def _greet(self, hello: Hello, epoch: int) -> dict[str, Json]:
         return await self._call(
             "cron_agent_hello",
@@ -148,9 +168,9 @@ class Rest:
             p_takeover=hello.takeover,
         )
 
-    async def _call(self, name: str, **args: Json) -> dict[str, Json]:
+    async def _call(self, name: str, *, repeatable: bool = True, **args: Json) -> dict[str, Json]:
         who = {"p_project": self._project, "p_agent": self._agent_id, "p_epoch": self._epoch}
-        body = await self._database.rpc(name, {**who, **args})
+        body = await self._database.rpc(name, {**who, **args}, repeatable=repeatable)
         if body.get("superseded") is True:
             theirs = body.get("epoch")
             said = f"Another process is agent {self._agent_id!r} now (epoch {theirs}, ours is {self._epoch})."

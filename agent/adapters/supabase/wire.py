@@ -15,6 +15,7 @@ from agent.model import (
     AgentState,
     BeatReply,
     Claimed,
+    ConnectionsReply,
     HelloReply,
     Json,
     LogPiece,
@@ -25,10 +26,14 @@ from agent.model import (
     NoticeVerdict,
     OutboxEntry,
     Pause,
+    ReconnectAnswer,
+    ReconnectRequest,
+    ReconnectStatus,
     Report,
     Request,
     RunningRun,
     Severity,
+    Standing,
     Verdict,
     VerdictKind,
 )
@@ -94,6 +99,7 @@ def mirror_row(row: MirrorRow) -> dict[str, Json]:
         "overlap": row.overlap,
         "retry": None if row.retry is None else dict(row.retry),
         "placement": row.placement,
+        "connection_id": row.connection_id,
     }
 
 
@@ -149,6 +155,35 @@ def notice(each: Notice) -> dict[str, Json]:
     }
 
 
+def standing(said: Standing) -> dict[str, Json]:
+    """One of `p_connections`."""
+    return {
+        "connection_id": said.connection_id,
+        "provider": said.provider,
+        "account": said.account,
+        "scopes": list(said.scopes),
+        "is_active": said.is_active,
+        "token_expires_at": instant(said.token_expires_at),
+        "needs_reauth": said.needs_reauth,
+        "last_refresh_at": instant(said.last_refresh_at),
+        "last_refresh_error": said.last_refresh_error,
+        "last_failure_kind": None if said.last_failure_kind is None else said.last_failure_kind.value,
+        "consecutive_failures": said.consecutive_failures,
+        "consecutive_transient_failures": said.consecutive_transient_failures,
+    }
+
+
+def reconnect_answer(answer: ReconnectAnswer) -> dict[str, Json]:
+    """`p_answer`: never a verifier, a device code or a token."""
+    if answer.error is not None:
+        return {"error": answer.error}
+    if answer.sign_in is not None:
+        return {"authorization_url": answer.sign_in.url, "state": answer.sign_in.state}
+    if answer.device is not None:
+        return {"verification_uri": answer.device.verification_uri, "user_code": answer.device.user_code}
+    return {"done": True}
+
+
 # ── JSON → values ────────────────────────────────────────────────────────────
 
 
@@ -175,6 +210,7 @@ def beat_reply(body: Body) -> BeatReply:
         next_due_at=_maybe_instant(body.get("next_due_at")),
         pause=_pause(body.get("paused")),
         notices=_int(body.get("notices") or 0),
+        reconnects=_int(body.get("reconnects") or 0),
     )
 
 
@@ -227,6 +263,32 @@ def mirror_reply(body: Body) -> MirrorReply:
         removed=_int(body.get("removed") or 0),
         touched=_int(body.get("touched") or 0),
         refused={str(each["job_id"]): str(each["agent_id"]) for each in body.get("refused") or ()},
+    )
+
+
+def connections_reply(body: Body) -> ConnectionsReply:
+    """Whose connections are not ours, and what people ask."""
+    return ConnectionsReply(
+        refused={str(each["connection_id"]): str(each["agent_id"]) for each in body.get("refused") or ()},
+        requests=tuple(_reconnect(row) for row in body["requests"]),
+    )
+
+
+def code(body: Body) -> str | None:
+    """Of `cron_reconnect_take`."""
+    value = body["code"]
+    return None if value is None else str(value)
+
+
+def _reconnect(row: Body) -> ReconnectRequest:
+    return ReconnectRequest(
+        id=UUID(row["id"]),
+        connection_id=str(row["connection_id"]),
+        status=ReconnectStatus(row["status"]),
+        redirect_uri=row["redirect_uri"],
+        other_account_ok=row["other_account_ok"] is True,
+        expires_at=_instant(row["expires_at"]),
+        code_waits=row["code"] is True,
     )
 
 

@@ -374,6 +374,17 @@ async def test_a_probe_that_comes_back_proves_the_line(make, fake, clock):
         assert fake.realtime.connects == 1
 
 
+async def test_who_asks_something_of_our_connections_wakes_us(make, fake):
+    heard = []
+    async with healthy(make()) as realtime:
+        realtime.on_reconnect(lambda: heard.append(1))
+        mine = {"project_id": "home-lab", "agent_id": "mac-mini"}
+        for reconnects in (1, 1, 2):
+            await fake.realtime.change("UPDATE", "cron_agents", {**mine, "reconnects": reconnects})
+        await fake.realtime.change("UPDATE", "cron_agents", {**mine, "agent_id": "studio", "reconnects": 3})
+        await wait_until(lambda: len(heard) == 2)
+
+
 async def test_a_line_that_stays_silent_about_our_own_change_is_not_trusted_until_one_comes_back(make, fake, clock):
     async with healthy(make()) as realtime:
         await beat_with_probe(realtime, fake, clock, comes_back=False)

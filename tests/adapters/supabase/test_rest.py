@@ -23,13 +23,19 @@ from agent.errors import (
 )
 from agent.model import (
     AgentState,
+    DevicePrompt,
+    FailureKind,
     Hello,
     MirrorRow,
     MirrorSync,
     OutboxEntry,
+    ReconnectAnswer,
+    ReconnectStatus,
     Report,
     RunningRun,
     RunStatus,
+    SignIn,
+    Standing,
     Trigger,
     VerdictKind,
 )
@@ -414,3 +420,38 @@ async def test_calls_on_connections_from_before_a_sleep_are_asked_again_on_new_o
     await drop_connections(http)
     await asyncio.wait_for(waiting, 5)
     assert len(fake.paths("/rpc/slow")) == 2
+
+
+async def test_connections_are_shown_and_reconnects_answered_without_a_secret(rest, fake):
+    request = {"id": str(UUID(int=1)), "connection_id": "drive", "status": "given", "redirect_uri": None}
+    request |= {"other_account_ok": True, "expires_at": NOW, "code": True}
+    fake.rpcs |= {
+        "cron_report_connections": lambda _: {
+            "refused": [{"connection_id": "mail", "agent_id": "studio"}],
+            "requests": [request],
+            "server_time": NOW,
+        },
+        "cron_reconnect_answer": lambda _: {"outcome": "accepted", "server_time": NOW},
+        "cron_reconnect_take": lambda _: {"code": "the-code", "server_time": NOW},
+    }
+    standing = Standing(connection_id="drive", provider="google", last_failure_kind=FailureKind.TRANSIENT)
+    reply = await rest.report_connections([standing], ["drive", "mail"])
+    assert reply.refused == {"mail": "studio"}
+    assert (reply.requests[0].status, reply.requests[0].code_waits) == (ReconnectStatus.GIVEN, True)
+    assert fake.calls[-1].body["p_ids"] == ["drive", "mail"]
+    assert fake.calls[-1].body["p_connections"][0]["last_failure_kind"] == "transient"
+    sign_in = SignIn(url="https://provider.example/", state="s" * 32, redirect_uri="https://page/", verifier="secret-1")
+    prompt = DevicePrompt(
+        device_code="secret-2", user_code="AB", verification_uri="https://device/", expires_at=datetime.now(UTC)
+    )
+    for answer, body in (
+        (ReconnectAnswer(sign_in=sign_in), {"authorization_url": "https://provider.example/", "state": "s" * 32}),
+        (ReconnectAnswer(device=prompt), {"verification_uri": "https://device/", "user_code": "AB"}),
+        (ReconnectAnswer(error="no"), {"error": "no"}),
+        (ReconnectAnswer(), {"done": True}),
+    ):
+        assert await rest.answer_reconnect(UUID(int=1), answer) is True
+        assert fake.calls[-1].body["p_answer"] == body
+    assert await rest.take_code(UUID(int=1)) == "the-code"
+    fake.rpcs["cron_reconnect_take"] = lambda _: {"code": None, "server_time": NOW}
+    assert await rest.take_code(UUID(int=1)) is None

@@ -85,6 +85,7 @@ def test_a_mirror_row_has_every_key_of_the_contract():
         "overlap",
         "retry",
         "placement",
+        "connection_id",
     }
     assert row["next_run_at"] == NOW
     assert row["tags"] == ["a"]
