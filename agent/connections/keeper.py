@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
 
 from agent.connections import policy
+from agent.connections.given import no_token, why_held
 from agent.connections.ledger import Ledger
 from agent.errors import StateError
 from agent.model import (
@@ -90,8 +91,8 @@ class Keeper(ConnectionHolds, RunTokens, Reconnection, Standings):
         self._learn = learn
         self._flights: dict[str, asyncio.Task[Attempt]] = {}
         self._rest_until: dict[str, float] = {}
-        self._unsaved: dict[str, Tokens] = {}
-        """Received, and the disk did not take them."""
+        self._unsaved: dict[str, tuple[Tokens, Tokens | None]] = {}
+        """Received, and the disk did not take them; and what it had then, which they replace."""
 
     # ── what others ask ─────────────────────────────────────────────────────
 
@@ -138,7 +139,7 @@ class Keeper(ConnectionHolds, RunTokens, Reconnection, Standings):
             message = f'There is no connection "{connection_id}" in the YAML any more.'
             return Failure(kind=FailureKind.PERMANENT, code="unknown_connection", message=message)
         self._learn(connection_id, _secrets(tokens))
-        async with self._locked(connection) as (_, standing):
+        async with self._locked(connection, mend=True) as (_, standing):
             before, now = standing.account, tokens.account
             if before and now and before != now and not other_account_ok:
                 message = f"Signed in as {now}, another account than {before}, whom the connection belongs to."
@@ -151,7 +152,7 @@ class Keeper(ConnectionHolds, RunTokens, Reconnection, Standings):
         connection = self._connections.get(connection_id)
         if connection is None:
             return None
-        async with self._locked(connection) as (tokens, standing):
+        async with self._locked(connection, mend=True) as (tokens, standing):
             await self._store.forget_tokens(connection_id)
             await self._ledger.put(policy.signed_out(standing, "Signed out."))
         return tokens
@@ -173,17 +174,17 @@ class Keeper(ConnectionHolds, RunTokens, Reconnection, Standings):
         try:
             return await self._given(connection, job)
         except StateError as err:
-            return _no_token(connection, f"The tokens of {job.connection} cannot be read: {err}")
+            return no_token(connection, f"The tokens of {job.connection} cannot be read: {err}")
 
     async def _given(self, connection: Connection, job: Job) -> GivenToken:
         if self.held(job):  # unless somebody has just signed in, in another process
             _, standing = await self._state(connection)
             if standing.needs_reauth:
-                return _no_token(connection, _why_held(standing), needs_reauth=True)
+                return no_token(connection, why_held(standing), needs_reauth=True)
         tokens, failure = await self._freshest(connection, job)
         if tokens is None:
             why = failure.message if failure else "Nobody has signed in yet."
-            return _no_token(connection, f"There is no token of {connection.connection_id}: {why}")
+            return no_token(connection, f"There is no token of {connection.connection_id}: {why}")
         self._ledger.used(connection)
         problem = f"The token could not be refreshed and is used as it is: {failure.message}" if failure else None
         return GivenToken(
@@ -298,7 +299,7 @@ class Keeper(ConnectionHolds, RunTokens, Reconnection, Standings):
     async def _succeed(self, connection: Connection, tokens: Tokens, standing: Standing) -> None:
         name = connection.connection_id
         self._learn(name, _secrets(tokens))
-        self._unsaved[name] = tokens
+        self._unsaved[name] = tokens, await self._stored(name)
         try:
             await self._store.keep_tokens(name, tokens)
         except StateError as err:
@@ -344,17 +345,32 @@ class Keeper(ConnectionHolds, RunTokens, Reconnection, Standings):
             self._learn(connection.connection_id, _secrets(tokens))
         return tokens
 
+    async def _stored(self, name: str) -> Tokens | None:
+        """What is stored and can be read."""
+        with suppress(StateError):
+            return await self._store.tokens(name)
+        return None
+
     @asynccontextmanager
-    async def _locked(self, connection: Connection) -> AsyncIterator[tuple[Tokens | None, Standing]]:
-        """Alone with it, and with what is stored; before that, what the disk did not take is written."""
+    async def _locked(
+        self, connection: Connection, *, mend: bool = False
+    ) -> AsyncIterator[tuple[Tokens | None, Standing]]:
+        """Alone with it, and with what is stored; before that, what the disk did not take is written.
+
+        `mend`: damaged tokens are as good as none, for they are replaced.
+        """
         name = connection.connection_id
         async with self._store.lock(name):
-            if (unsaved := self._unsaved.get(name)) is not None:
-                stored = await self._store.tokens(name)
-                if stored is None or stored.obtained_at < unsaved.obtained_at:
+            if name in self._unsaved:
+                unsaved, replaced = self._unsaved[name]
+                if await self._stored(name) == replaced:  # else somebody has signed in meanwhile
                     await self._store.keep_tokens(name, unsaved)
                 del self._unsaved[name]
-            yield await self._state(connection)
+            if mend:
+                tokens = await self._stored(name)
+                yield tokens, await self._ledger.read(connection, tokens)
+            else:
+                yield await self._state(connection)
 
 
 def _carried(answer: Tokens, old: Tokens | None) -> Tokens:
@@ -377,21 +393,6 @@ def _secrets(tokens: Tokens) -> Sequence[str]:
 
 def _failures(standing: Standing | None) -> int:
     return standing.consecutive_failures + standing.consecutive_transient_failures if standing else 0
-
-
-def _no_token(connection: Connection, problem: str, *, needs_reauth: bool = False) -> GivenToken:
-    return GivenToken(
-        variable=connection.env, hand_over=connection.hand_over, problem=problem, needs_reauth=needs_reauth
-    )
-
-
-def _why_held(standing: Standing) -> str:
-    why = f" ({standing.last_refresh_error})" if standing.last_refresh_error else ""
-    name = standing.connection_id
-    return (
-        f"Connection {name} needs re-authentication{why}: "
-        f"reconnect it in the dashboard, or with `cronmirror connections login {name}`."
-    )
 
 
 def _said(at: datetime | None) -> str | None:

@@ -44,11 +44,12 @@ class _Announcing(OAuthProviders):
 
 
 class _AnnouncingStore(LocalConnections):
-    """Says when tokens are on disk."""
+    """Says when tokens are on disk, and goes on when told to: a kill there comes before they are used."""
 
     async def keep_tokens(self, connection_id: str, tokens: Tokens) -> None:
         await super().keep_tokens(connection_id, tokens)
         _say(KEPT)
+        await asyncio.to_thread(sys.stdin.readline)
 
 
 class _One:
@@ -107,9 +108,18 @@ class Killing:
         """One process, killed when it has said `where` so often."""
         pipe = asyncio.subprocess.PIPE
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.connections.killing", "child", str(folder), url, cwd=ROOT, stdout=pipe
+            sys.executable,
+            "-m",
+            "tests.connections.killing",
+            "child",
+            str(folder),
+            url,
+            cwd=ROOT,
+            stdin=pipe,
+            stdout=pipe,
         )
         assert child.stdout
+        assert child.stdin
         try:
             async with asyncio.timeout(PATIENCE_S):
                 while line := (await child.stdout.readline()).decode().strip():
@@ -118,6 +128,8 @@ class Killing:
                     times -= line == where
                     if not times:
                         return None
+                    if line == KEPT:
+                        child.stdin.write(b"go on\n")
         finally:
             with suppress(ProcessLookupError):
                 child.kill()

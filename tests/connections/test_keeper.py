@@ -268,6 +268,30 @@ async def test_a_full_disk_loses_no_rotated_token(keeping: Keeping) -> None:
     assert keeping.provider.asked == ["drive"]
 
 
+async def test_what_waits_for_the_disk_does_not_replace_a_later_sign_in(keeping: Keeping) -> None:
+    await keeping.clock.advance(HOUR_S - 60)
+    keeping.store.full = True
+    await token_of(keeping)
+    keeping.store.full = False
+    cli = Keeping(clock=keeping.clock, provider=keeping.provider, store=keeping.store)
+    await cli.sign_in()
+
+    assert (await token_of(keeping)).token == "access-drive-2"
+    await keeping.keeper.refresh_now("drive")
+    assert keeping.store.kept["drive"].access_token == "access-drive-3"
+
+
+async def test_a_sign_in_mends_damaged_tokens(keeping: Keeping, monkeypatch) -> None:
+    async def damaged(_: str) -> Tokens | None:
+        raise StateError("damaged")
+
+    with monkeypatch.context() as until:
+        until.setattr(keeping.store, "tokens", damaged)
+        await keeping.sign_in()
+
+    assert (await token_of(keeping)).token == "access-drive-1"
+
+
 async def test_what_the_disk_took_without_the_standing_is_healed(keeping: Keeping) -> None:
     """Killed between the two writes: the tokens of a new sign-in are there, the standing is of before."""
     keeping.store.standings["drive"] = replace(
