@@ -33,7 +33,7 @@ from agent.model import (
 from agent.ports import Clock, ConnectionHolds, Connections, ConnectionStore, OAuth, Reconnection, RunTokens, Standings
 
 RUN_PATIENCE_S = 10.0
-"""A run whose token still works waits no longer for a fresher one; the refresh goes on."""
+"""A run whose token works for longer waits no longer for a fresher one; the refresh goes on."""
 RUN_PAUSES_S = (1.0, 2.0)
 """A run without a token that works tries again after these: one failure of a call says little."""
 OTHER_ACCOUNT = "other_account"
@@ -203,7 +203,7 @@ class Keeper(ConnectionHolds, RunTokens, Reconnection, Standings):
 
         tokens = await self._tokens(connection)
         for pause_s in (*RUN_PAUSES_S, None):
-            works = tokens is not None and not policy.expired(tokens, self._clock.now())
+            works = policy.lasts(tokens, self._clock.now(), RUN_PATIENCE_S)
             if tokens is not None and not due(tokens, self._clock.now()):
                 return tokens, None
             attempt = await self._within(connection, due, RUN_PATIENCE_S if works else None)
@@ -275,7 +275,7 @@ class Keeper(ConnectionHolds, RunTokens, Reconnection, Standings):
             return replace(last, retry_after_s=(standing.retry_at - now).total_seconds())
         if _failures(standing) > _failures(seen):  # another process has just tried, while we waited
             return last
-        works = tokens is not None and not policy.expired(tokens, now)
+        works = policy.lasts(tokens, now, RUN_PATIENCE_S)
         resting = self._rest_until.get(connection.connection_id, 0.0) > self._clock.monotonic()
         return last if works and resting else None
 

@@ -44,6 +44,11 @@ def expired(tokens: Tokens, now: datetime) -> bool:
     return tokens.expires_at is not None and tokens.expires_at <= now
 
 
+def lasts(tokens: Tokens | None, now: datetime, seconds: float) -> bool:
+    """Whether there is a token that works for so long."""
+    return tokens is not None and not expired(tokens, now + timedelta(seconds=seconds))
+
+
 def expires_within(tokens: Tokens, now: datetime, ahead_s: float) -> bool:
     """Whether it expires within `ahead_s`, which counts for at most `SHARE` of its lifetime."""
     if tokens.expires_at is None:

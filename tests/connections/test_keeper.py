@@ -113,6 +113,13 @@ async def test_a_provider_that_does_not_answer_holds_up_no_run_whose_token_works
     assert (await token_of(keeping)).token == "access-drive-1", "the refresh went on"
 
 
+async def test_but_one_whose_token_would_expire_meanwhile_waits(keeping: Keeping) -> None:
+    await keeping.clock.advance(HOUR_S - RUN_PATIENCE_S + 1)
+    keeping.provider.takes_s = 20.0
+
+    assert (await token_of(keeping)).token == "access-drive-1"
+
+
 async def test_without_any_token_a_run_is_told_why(keeping: Keeping) -> None:
     nobody = Keeping()
 
