@@ -12,6 +12,7 @@ import { useValue } from './lib/store'
 import { chooseProject, session, signOut } from './lib/supabase'
 import { ConnectionButton } from './parts/ConnectionPanel'
 import { Icon } from './parts/icons'
+import { Bell } from './parts/notices/Bell'
 import { ProjectNotices } from './parts/ProjectNotices'
 import { Nothing } from './parts/QueryState'
 import { SchemeSwitch } from './parts/SchemeSwitch'
@@ -24,6 +25,8 @@ const PAGES = {
   Request: lazy(() => import('./pages/Request')),
   Timeline: lazy(() => import('./pages/Timeline')),
   Agents: lazy(() => import('./pages/Agents')),
+  Connections: lazy(() => import('./pages/Connections')),
+  Notifications: lazy(() => import('./pages/Notifications')),
   Settings: lazy(() => import('./pages/Settings')),
 }
 
@@ -32,6 +35,7 @@ const NAV = [
   ['Runs', to.runs()],
   ['Timeline', to.timeline()],
   ['Agents', to.agents()],
+  ['Connections', to.connections()],
 ] as const
 
 interface Props {
@@ -57,6 +61,7 @@ export function Shell({ projects, projectId, onSignIn }: Props) {
           <ProjectSwitch projects={projects} projectId={projectId} />
           <Group gap="xs" ml="auto" wrap="nowrap">
             <ConnectionButton onSignIn={onSignIn} />
+            <Bell />
             <SchemeSwitch />
             {who.kind === 'in' ? (
               <PersonMenu email={who.email} />
@@ -84,6 +89,8 @@ export function Shell({ projects, projectId, onSignIn }: Props) {
               <Route path="/requests/:id" component={PAGES.Request} />
               <Route path="/timeline" component={PAGES.Timeline} />
               <Route path="/agents" component={PAGES.Agents} />
+              <Route path="/connections" component={PAGES.Connections} />
+              <Route path="/notifications" component={PAGES.Notifications} />
               <Route path="/settings" component={PAGES.Settings} />
               <Route>
                 <Nothing title="There is no such page">The address may be mistyped.</Nothing>

@@ -11,7 +11,11 @@ import { App } from './App'
 import { ErrorBoundary } from './ErrorBoundary'
 import { queryClient } from './lib/cache'
 import { useHashPath, useHashSearch } from './lib/hash'
+import { takeReturn } from './lib/returns'
 import { theme, variables } from './theme'
+
+// Before the page asks for anything or shows anything.
+takeReturn()
 
 const root = document.getElementById('root')
 if (root) {

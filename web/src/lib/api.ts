@@ -12,7 +12,6 @@ import {
   type CronRun,
   type CronRunLog,
   type CronRunRequest,
-  camel,
   JOB_COLUMNS,
   type PauseMode,
   REQUEST_COLUMNS,
@@ -23,9 +22,12 @@ import {
   RUN_LIST_COLUMNS,
   type RunStatus,
   type RunTrigger,
+  camelRows as rows,
 } from './rows'
-import { currentProject, serverNow, session, supabase } from './supabase'
+import { project, serverNow, session, supabase } from './supabase'
 
+export * from './connections'
+export * from './notices'
 export { subscribeToProjectRealtime } from './realtime'
 export type * from './rows'
 
@@ -35,16 +37,6 @@ const PAGE = 1000
 export const RECENT = 20
 /** How many runs of a job its strip shows. */
 export const STRIP = 20
-
-function project(): string {
-  const chosen = currentProject.get()
-  if (!chosen) throw new Error('no project is chosen')
-  return chosen
-}
-
-function rows<T>(found: unknown): T[] {
-  return (found as Row[]).map((row) => camel<T>(row))
-}
 
 // ── projects ────────────────────────────────────────────────────────────────
 
@@ -285,7 +277,7 @@ export async function getAgents(): Promise<CronAgent[]> {
 
 /** When each agent was last heard of. Not published: ask every 15 s. */
 export async function getAgentBeats(): Promise<CronAgentBeat[]> {
-  const query = supabase().from('cron_agent_beats').select('project_id,agent_id,last_seen_at').eq('project_id', project())
+  const query = supabase().from('cron_agent_beats').select('project_id,agent_id,last_seen_at,offline_since').eq('project_id', project())
   return rows<CronAgentBeat>(must(await query)).map((beat) => ({ ...beat, readAt: serverNow() }))
 }
 

@@ -120,3 +120,16 @@ it('renews the session once an answer says that it has ended, and only then', as
   look(['c'], failing('session'))
   await vi.waitFor(() => expect(refreshSession).toHaveBeenCalledTimes(1))
 })
+
+it('reads notices again when one changes, and connections with what goes with their changes', async () => {
+  const reads = { unread: vi.fn(async () => 0), connections: vi.fn(async () => []), reconnects: vi.fn(async () => []) }
+  for (const [name, read] of Object.entries(reads)) look<unknown>([name, 'p'], read)
+  const counts = () => [reads.unread, reads.connections, reads.reconnects].map((read) => read.mock.calls.length)
+  await vi.waitFor(() => expect(counts()).toEqual([1, 1, 1]))
+  take('p', [change({ id: 'n', type: 'job_failed' }, 'cron_notifications')])
+  await vi.waitFor(() => expect(counts()).toEqual([2, 1, 1]))
+  take('p', [change({ id: 'n', type: 'integration_disconnected' }, 'cron_notifications')])
+  await vi.waitFor(() => expect(counts()).toEqual([3, 2, 1]))
+  take('p', [change({ id: 'r', status: 'waiting' }, 'cron_connection_requests')])
+  await vi.waitFor(() => expect(counts()).toEqual([3, 3, 2]))
+})

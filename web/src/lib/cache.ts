@@ -94,6 +94,17 @@ export function take(projectId: string, changes: ProjectChange[]): void {
     }
   }
   if (changes.some((change) => change.table === 'cron_runs')) readRunsAgain(projectId)
+  takeNotices(projectId, changes)
+}
+
+/** Of these there are few: they are read again. Connections tell nothing by themselves, but a notice goes with each change. */
+function takeNotices(projectId: string, changes: ProjectChange[]): void {
+  const notices = changes.filter((change) => change.table === 'cron_notifications')
+  const signIns = changes.some((change) => change.table === 'cron_connection_requests')
+  const connected = notices.some(({ row }) => String(row?.type).startsWith('integration_'))
+  if (notices.length) for (const name of ['unread', 'notifications']) readAgain({ queryKey: [name, projectId] })
+  if (signIns) readAgain({ queryKey: ['reconnects', projectId] })
+  if (signIns || connected) readAgain({ queryKey: ['connections', projectId] })
 }
 
 // biome-ignore lint/correctness/noUnusedVariables: `??=` reads it

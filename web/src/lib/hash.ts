@@ -71,6 +71,9 @@ export const to = {
   request: (requestId: string) => `/requests/${encodeURIComponent(requestId)}`,
   timeline: () => '/timeline',
   agents: () => '/agents',
+  /** `id`: the one to look at. */
+  connections: (id?: string) => withQuery('/connections', id === undefined ? {} : { id }),
+  notifications: () => '/notifications',
   settings: () => '/settings',
 }
 

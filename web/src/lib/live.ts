@@ -7,16 +7,19 @@ import * as api from './api'
 import { current, forgetChanges, readAgain, remember, take } from './cache'
 import { applyAgent, applyJobs, applyOne, applyOpenRequest, applyRecentRequest, applyRunningRun, applyStrip, each, hasEnded } from './patch'
 import { type ProjectChange, type RealtimeState, subscribeToProjectRealtime } from './realtime'
-import type { CronRun, CronRunRequest } from './rows'
+import { type CronRun, type CronRunRequest, mayAdminister } from './rows'
+import { isOpen } from './signIn'
 import { store, useValue } from './store'
 import { stripOf } from './strips'
-import { currentProject, session } from './supabase'
+import { currentProject, serverNow, session } from './supabase'
 
 export const POLL_MS = 10_000
 /** While Realtime is live: it delivers at most once, and says nothing about what it left out. */
 const SAFETY_MS = 60_000
 /** The same for rows that have not ended: a lost end would leave them running before somebody's eyes. */
 const UNENDED_MS = 15_000
+/** While a person waits before the page for the agent's next step. */
+const SIGN_IN_MS = 3000
 /** Changes are put in together: a moment after the first, or longer while they come in hundreds. */
 const BATCH_MS = 16
 const BUSY_BATCH_MS = 200
@@ -176,5 +179,51 @@ export function useRun(runId: string) {
     queryKey: ['run', runId],
     queryFn: () => current(async () => (await api.getRun(runId)) ?? null, each(applyOne<CronRun>('cron_runs', runId))),
     refetchInterval: useIntervalUntil(oneEnded),
+  })
+}
+
+/** How many notices nobody has read. */
+export function useUnread() {
+  const projectId = useProjectId()
+  return useQuery({ queryKey: ['unread', projectId], queryFn: api.countUnread, refetchInterval: useInterval() })
+}
+
+/** The newest notices. */
+export function useNotifications(limit: number, unreadOnly: boolean) {
+  const projectId = useProjectId()
+  return useQuery({
+    queryKey: ['notifications', projectId, unreadOnly, limit],
+    queryFn: () => api.getNotifications(limit, unreadOnly),
+    refetchInterval: useInterval(),
+    // More of the same: what is there stays until it comes.
+    placeholderData: (before, query) => (query?.queryKey[1] === projectId && query.queryKey[2] === unreadOnly ? before : undefined),
+  })
+}
+
+export function useSnoozes() {
+  const projectId = useProjectId()
+  return useQuery({ queryKey: ['snoozes', projectId], queryFn: api.getSnoozes, refetchInterval: SAFETY_MS })
+}
+
+/** OAuth connections, which only members may see. Not published: read again after what goes with their changes. */
+export function useConnections() {
+  const projectId = useProjectId()
+  return useQuery({
+    queryKey: ['connections', projectId],
+    queryFn: api.getConnections,
+    refetchInterval: useInterval(SAFETY_MS / 2),
+    enabled: useProject()?.role !== undefined,
+  })
+}
+
+/** The sign-ins that this admin began. */
+export function useReconnects() {
+  const projectId = useProjectId()
+  const interval = useInterval()
+  return useQuery({
+    queryKey: ['reconnects', projectId],
+    queryFn: api.getReconnects,
+    refetchInterval: ({ state: { data } }) => (data?.some((each) => isOpen(each, serverNow())) ? SIGN_IN_MS : interval),
+    enabled: mayAdminister(useProject()),
   })
 }

@@ -6,6 +6,8 @@ import { isThere, type Presence } from './presence'
 import type { CronRunRequest } from './rows'
 import { serverNow } from './supabase'
 
+const SWEEP_MS = 20_000
+
 /** It waits past its end, or runs (`holder`) on an agent that is not heard of any more: the database decides. */
 export function isOverdue(request: CronRunRequest, holder?: Presence): boolean {
   if (request.status === 'running') return holder !== undefined && !isThere(holder)
@@ -13,13 +15,16 @@ export function isOverdue(request: CronRunRequest, holder?: Presence): boolean {
   return Boolean(request.cancelRequestedAt) || (request.expiresAt !== undefined && new Date(request.expiresAt).getTime() < serverNow())
 }
 
-/** Asks for a sweep for as long as something is overdue. It takes place at most once per 10 s, however many pages ask. */
+/**
+ * Asks for a sweep for as long as something is overdue. It takes place at most once per 10 s, however many pages ask; one
+ * after the other without a gap of 45 s counts as watching, without which no agent is taken for gone.
+ */
 export function useSweep(overdue: boolean): void {
   useEffect(() => {
     if (!overdue) return
     const sweep = () => void sweepProject().catch(() => {})
     sweep()
-    const timer = setInterval(sweep, 30_000)
+    const timer = setInterval(sweep, SWEEP_MS)
     return () => clearInterval(timer)
   }, [overdue])
 }

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { isThere, presence, presences } from './presence'
+import { isThere, isUnreported, presence, presences } from './presence'
 import type { CronAgent } from './rows'
 
 const NOW = Date.parse('2026-03-01T12:00:00Z')
@@ -51,4 +51,13 @@ it('puts each beat to its agent', () => {
   const found = presences([agent(), agent({ id: 'b', agentId: 'mini' })], [beat(1)], NOW)
   expect(found.map((each) => each.status)).toEqual(['online', 'offline'])
   expect(presences()).toEqual([])
+})
+
+it('has people told of an agent that is silent for two minutes, and once', () => {
+  expect(isUnreported(agent(), beat(119), NOW)).toBe(false)
+  expect(isUnreported(agent(), beat(121), NOW)).toBe(true)
+  expect(isUnreported(agent(), { ...beat(121), offlineSince: ago(121) }, NOW)).toBe(false)
+  expect(isUnreported(agent({ state: 'stopped' }), beat(121), NOW)).toBe(false)
+  expect(isUnreported(agent(), { ...beat(121), readAt: NOW - 10_000 }, NOW)).toBe(false)
+  expect(isUnreported(agent(), undefined, NOW)).toBe(false)
 })

@@ -6,6 +6,8 @@ import { serverNow } from './supabase'
 const OFFLINE_MS = 45_000
 /** Beats are read every 10 s. */
 const READING_MS = 10_000
+/** So long silent without a farewell, and people are told: the database decides, whoever asks it. */
+const GONE_MS = 120_000
 
 export interface Presence {
   agent: CronAgent
@@ -38,4 +40,10 @@ export function presences(agents: CronAgent[] = [], beats: CronAgentBeat[] = [],
 /** Does it work, so that a request would be picked up? */
 export function isThere(who: Presence): boolean {
   return who.status === 'online' || who.status === 'draining'
+}
+
+/** Silent for long, and nobody has been told yet. */
+export function isUnreported(agent: CronAgent, beat: CronAgentBeat | undefined, now = serverNow()): boolean {
+  if (!beat || beat.offlineSince || agent.state === 'stopped') return false
+  return Math.min(now, beat.readAt ?? now) - new Date(beat.lastSeenAt).getTime() > GONE_MS
 }

@@ -30,8 +30,10 @@ class Channel {
 
 const channels = vi.hoisted(() => [] as Channel[])
 const locked = vi.hoisted(() => vi.fn(async () => false))
+const who = vi.hoisted(() => ({ kind: 'out' }))
 vi.mock('./supabase', () => ({
   isLocked: locked,
+  session: { get: () => who },
   supabase: () => ({
     realtime: { setAuth: async () => {} },
     channel: () => {
@@ -45,6 +47,7 @@ vi.mock('./supabase', () => ({
   }),
 }))
 
+const TABLES = ['cron_mirror', 'cron_run_requests', 'cron_runs', 'cron_agents', 'cron_notifications']
 const newest = () => channels.at(-1) as Channel
 const changes: ProjectChange[] = []
 const states: string[] = []
@@ -68,10 +71,8 @@ afterEach(() => {
   vi.restoreAllMocks()
 })
 
-it('listens to four tables of one project, and is live only once the server listens to Postgres', () => {
-  expect(newest().wanted.map(({ table, filter }) => [table, filter])).toEqual(
-    ['cron_mirror', 'cron_run_requests', 'cron_runs', 'cron_agents'].map((table) => [table, 'project_id=eq.p']),
-  )
+it('listens to the tables of one project, and is live only once the server listens to Postgres', () => {
+  expect(newest().wanted.map(({ table, filter }) => [table, filter])).toEqual(TABLES.map((table) => [table, 'project_id=eq.p']))
   newest().status('SUBSCRIBED')
   expect(states).toEqual(['connecting'])
   newest().system({ extension: 'presence', status: 'ok' })
@@ -177,4 +178,13 @@ it('is silent after its end', async () => {
   dispatchEvent(new Event('online'))
   await pass(60_000)
   expect([changes, states, channels.length]).toEqual([[], ['connecting', 'live'], 1])
+})
+
+it('asks for sign-ins of connections only where somebody is signed in: Realtime would refuse all of it', async () => {
+  who.kind = 'in'
+  end()
+  end = subscribeToProjectRealtime('p', () => {})
+  await pass(0)
+  expect(newest().wanted.map(({ table }) => table)).toEqual([...TABLES, 'cron_connection_requests'])
+  who.kind = 'out'
 })

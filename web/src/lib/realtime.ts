@@ -4,15 +4,17 @@
 
 import type { RealtimePostgresChangesPayload } from '@supabase/supabase-js'
 import { type Row, toCamel } from './rows'
-import { isLocked, supabase } from './supabase'
+import { isLocked, session, supabase } from './supabase'
 
-const TABLES = ['cron_mirror', 'cron_run_requests', 'cron_runs', 'cron_agents'] as const
+const TABLES = ['cron_mirror', 'cron_run_requests', 'cron_runs', 'cron_agents', 'cron_notifications'] as const
+/** Not for nobody: Realtime would refuse all the others with it. */
+const MEMBERS_TABLES = ['cron_connection_requests'] as const
 /** Until "Subscribed to PostgreSQL" comes; cold servers take seconds. */
 const PATIENCE_MS = 20_000
 const LONGEST_PAUSE_MS = 15_000
 
 export interface ProjectChange {
-  table: (typeof TABLES)[number]
+  table: (typeof TABLES)[number] | (typeof MEMBERS_TABLES)[number]
   event: 'INSERT' | 'UPDATE' | 'DELETE'
   id: string
   /** The new row in camelCase, null as undefined; without long values that have not changed. None after a deletion. */
@@ -56,7 +58,7 @@ export function subscribeToProjectRealtime(
       void supabase().removeChannel(channel)
       again()
     }
-    for (const table of TABLES) {
+    for (const table of session.get().kind === 'in' ? [...TABLES, ...MEMBERS_TABLES] : TABLES) {
       const wanted = { event: '*', schema: 'public', table, filter: `project_id=eq.${projectId}` } as const
       channel.on('postgres_changes', wanted, (change) => {
         const known = mine === life ? toChange(table, change) : undefined

@@ -157,6 +157,78 @@ export interface CronAgentBeat {
   lastSeenAt: string
   /** When this was read, by the server's clock (ms). */
   readAt?: number
+  /** It has been said that this agent is gone: since when it is silent. */
+  offlineSince?: string
+}
+
+export type Severity = 'info' | 'warning' | 'critical'
+
+/** One change of state that people are told of. */
+export interface CronNotification {
+  id: string
+  projectId: string
+  type: string
+  severity: Severity
+  title: string
+  body: string
+  /** `job:ID`, `connection:ID` or `agent:ID`. */
+  subject: string
+  agentId?: string
+  createdAt: string
+  /** By somebody of the project, for all of it. */
+  readAt?: string
+  /** Nobody was told: its subject was snoozed. */
+  snoozed: boolean
+  /** By channel: state, attempts, at, error. */
+  deliveries: Record<string, unknown>
+}
+
+/** A subject that nobody wants to hear of for a while. */
+export interface CronSnooze {
+  subject: string
+  until: string
+  by?: string
+}
+
+/** Where an OAuth connection stands. No token is in it: those stay on the agent's machine. */
+export interface CronConnection {
+  id: string
+  projectId: string
+  connectionId: string
+  agentId: string
+  provider: string
+  account?: string
+  scopes: string[]
+  /** A token is there and nobody has to sign in. */
+  isActive: boolean
+  tokenExpiresAt?: string
+  needsReauth: boolean
+  lastRefreshAt?: string
+  lastRefreshError?: string
+  lastFailureKind?: 'transient' | 'permanent' | 'rate_limit'
+  consecutiveFailures: number
+  consecutiveTransientFailures: number
+  updatedAt: string
+}
+
+/** A sign-in of a connection that this admin began. It is over 10 minutes later at the latest. */
+export interface CronReconnect {
+  id: string
+  projectId: string
+  connectionId: string
+  agentId: string
+  requestedAt: string
+  /** Asked for, begun by the agent, code handed over; then the end. */
+  status: 'asked' | 'waiting' | 'given' | 'done' | 'error'
+  /** Where to sign in, in a browser; or where to type `userCode`. */
+  authorizationUrl?: string
+  verificationUri?: string
+  userCode?: string
+  state?: string
+  otherAccountOk: boolean
+  error?: string
+  expiresAt: string
+  completedAt?: string
 }
 
 export type PauseMode = 'all' | 'schedule'
@@ -176,6 +248,11 @@ export function mayOperate(project: CronProject | undefined): boolean {
   return Boolean(project && (project.openAccess || project.role === 'operator' || project.role === 'admin'))
 }
 
+/** May this person sign connections in again? */
+export function mayAdminister(project: CronProject | undefined): boolean {
+  return project?.role === 'admin'
+}
+
 export type Row = Record<string, unknown>
 
 /** A row's keys in camelCase, null left out; values (jsonb among them) untouched. */
@@ -185,6 +262,11 @@ export function camel<T>(row: Row): T {
     if (value !== null) result[toCamel(key)] = value
   }
   return result as T
+}
+
+/** What PostgREST answered. */
+export function camelRows<T>(found: unknown): T[] {
+  return (found as Row[]).map((row) => camel<T>(row))
 }
 
 export function toCamel(key: string): string {
@@ -206,3 +288,10 @@ export const RUN_COLUMNS = `${RUN_LIST_COLUMNS},output`
 export const AGENT_COLUMNS =
   'id,project_id,agent_id,name,version,hostname,platform,epoch,started_at,connected_since,state,realtime,running,jobs,' +
   'config_error,clock_skew_ms,last_sync_at,probe_at,paused_until,paused_mode,box_paused_until,box_paused_mode,info'
+export const NOTIFICATION_COLUMNS = 'id,project_id,type,severity,title,body,subject,agent_id,created_at,read_at,snoozed,deliveries'
+export const CONNECTION_COLUMNS =
+  'id,project_id,connection_id,agent_id,provider,account,scopes,is_active,token_expires_at,needs_reauth,last_refresh_at,' +
+  'last_refresh_error,last_failure_kind,consecutive_failures,consecutive_transient_failures,updated_at'
+export const RECONNECT_COLUMNS =
+  'id,project_id,connection_id,agent_id,requested_at,status,authorization_url,verification_uri,user_code,state,' +
+  'other_account_ok,error,expires_at,completed_at'

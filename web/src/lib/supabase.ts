@@ -17,6 +17,13 @@ export const session = store<SessionState>({ kind: 'loading' })
 /** The project that every list follows; undefined until the projects are known. */
 export const currentProject = store<string | undefined>(undefined)
 
+/** The project to ask for; pages are only shown when there is one. */
+export function project(): string {
+  const chosen = currentProject.get()
+  if (!chosen) throw new Error('no project is chosen')
+  return chosen
+}
+
 const SESSION = 'cronmirror.session'
 
 let client: SupabaseClient | undefined

@@ -7,6 +7,7 @@ import { to, useRouteId } from '../lib/hash'
 import { useInterval, useJobs, useOpenRequests, useProjectId } from '../lib/live'
 import { reasonOf } from '../lib/reasons'
 import { type CronMirrorJob, type CronRun, runAt } from '../lib/rows'
+import { StandingBadge } from '../parts/connections/StandingBadge'
 import { Data } from '../parts/Data'
 import { DurationChart } from '../parts/DurationChart'
 import { TRIGGERS } from '../parts/HistoryRow'
@@ -63,6 +64,7 @@ function Known({ job }: { job: CronMirrorJob }) {
               <Data length={120}>{job.jobId}</Data>
             </Text>
             {!job.enabled && <Toned color="gray">disabled</Toned>}
+            {job.connectionId && <StandingBadge id={job.connectionId} />}
             {job.lastStatus && <StatusBadge status={job.lastStatus} />}
             {job.consecutiveFailures > 1 && <Toned color="red">failed {job.consecutiveFailures} times in a row</Toned>}
           </Group>

@@ -7,6 +7,7 @@ import { scheduleExpression, scheduleInWords } from '../lib/schedules'
 import { upcoming } from '../lib/slots'
 import { AgentState } from './AgentState'
 import { usePresences } from './agentPresence'
+import { StandingBadge } from './connections/StandingBadge'
 import { Data } from './Data'
 import { Facts } from './Facts'
 import classes from './JobParts.module.css'
@@ -95,10 +96,21 @@ export function JobFacts({ job }: { job: CronMirrorJob }) {
         ['Overlap', job.overlap && (OVERLAPS[job.overlap] ?? <Data key="overlap">{job.overlap}</Data>)],
         ['Attempts', retryInWords(job.retry)],
         ['Payload', job.accepts ? 'asked for when it is run' : 'none'],
-        ['Connection', job.connectionId && <Data key="connection">{job.connectionId}</Data>],
+        ['Connection', job.connectionId && <JobConnection key="connection" id={job.connectionId} />],
         ['Tags', job.tags && job.tags.length > 0 ? <Tags key="tags" tags={job.tags} /> : undefined],
       ]}
     />
+  )
+}
+
+function JobConnection({ id }: { id: string }) {
+  return (
+    <Group gap={6}>
+      <Link to={to.connections(id)} inherit>
+        <Data length={60}>{id}</Data>
+      </Link>
+      <StandingBadge id={id} />
+    </Group>
   )
 }
 

@@ -4,6 +4,7 @@ import { live, useAgents, useProject } from '../lib/live'
 import { type CronProject, mayOperate } from '../lib/rows'
 import { useValue } from '../lib/store'
 import { serverNow } from '../lib/supabase'
+import { useAgentWatch } from './agentPresence'
 import { PauseControl } from './PauseControl'
 import { useNow } from './Time'
 
@@ -17,6 +18,7 @@ export function isPaused(project: CronProject | undefined): boolean {
 /** What concerns the whole project, above every page. */
 export function ProjectNotices() {
   const project = useProject()
+  useAgentWatch()
   useNow()
   const { state, since } = useValue(live)
   // While nothing can be read at all the lists say so.

@@ -1,6 +1,7 @@
 import type { SVGProps } from 'react'
 
 const PATHS = {
+  bell: 'M6 16V11a6 6 0 0 1 12 0v5l1.5 2h-15zM10 21h4',
   run: 'M7 4.5v15l12-7.5z',
   pause: 'M8 5v14M16 5v14',
   resume: 'M7 4.5v15l12-7.5z',

@@ -1,7 +1,8 @@
-// Why a job's schedule does not go on now: its project is paused, or every agent that serves it is paused or away.
+// Why a job's schedule does not go on now: its project is paused, its connection needs somebody, or every
+// agent that serves it is paused or away.
 
 import { useMemo } from 'react'
-import { useProject } from '../lib/live'
+import { useConnections, useProject } from '../lib/live'
 import type { Presence } from '../lib/presence'
 import type { CronMirrorJob } from '../lib/rows'
 import { usePresences } from './agentPresence'
@@ -18,12 +19,16 @@ export interface Standstill {
 export function useStandstill(): (job: CronMirrorJob) => Standstill | undefined {
   const agents = usePresences()
   const paused = isPaused(useProject())
+  const connections = useConnections().data
   return useMemo(
     () => (job) => {
       if (paused) return { held: true, why: 'paused' }
+      if (connections?.some((each) => each.connectionId === job.connectionId && each.needsReauth)) {
+        return { held: true, why: 'needs re-authentication' }
+      }
       return agents.size === 0 ? undefined : standstillOf(job.agentIds.map((id) => agents.get(id)))
     },
-    [agents, paused],
+    [agents, connections, paused],
   )
 }
 

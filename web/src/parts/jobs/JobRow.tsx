@@ -5,6 +5,7 @@ import { type JobState, lastEnd } from '../../lib/jobs'
 import { useStrip } from '../../lib/live'
 import type { CronMirrorJob, RecentRun } from '../../lib/rows'
 import { scheduleExpression, scheduleWords, scheduleZone } from '../../lib/schedules'
+import { StandingBadge } from '../connections/StandingBadge'
 import { Data } from '../Data'
 import { Icon } from '../icons'
 import { useRun } from '../RunButton'
@@ -56,7 +57,7 @@ export const JobRow = memo(function JobRow({ job, state, operator, index, top, r
           ))}
         </div>
         <div className="jobs-sub mono">
-          <Data length={80}>{job.jobId}</Data>
+          {job.connectionId && <StandingBadge id={job.connectionId} />} <Data length={80}>{job.jobId}</Data>
           {job.instructions && (
             <span className="jobs-what">
               <Data length={160} title>
