@@ -64,6 +64,10 @@ async def _show_a_mark(page: Page) -> None:
         await page.keyboard.press("ArrowRight")
 
 
+async def _ring(page: Page) -> None:
+    await page.get_by_role("button", name="Notifications: 3 unread").click()
+
+
 def pictures(live_run: UUID | None, request: UUID) -> tuple[Picture, ...]:
     """Of every page."""
     return (
@@ -75,6 +79,9 @@ def pictures(live_run: UUID | None, request: UUID) -> tuple[Picture, ...]:
         Picture(name="request", route=f"#/requests/{request}", text="exit code 1"),
         Picture(name="timeline", route="#/timeline", text="Nightly backup", act=_show_a_mark),
         Picture(name="agents", route="#/agents", text="config.yaml:31"),
+        Picture(name="connections", route="#/connections", text="Needs re-authentication"),
+        Picture(name="notifications", route="#/notifications", text="Attic is offline"),
+        Picture(name="bell", route="#/runs", text="Attic is offline", act=_ring),
         Picture(name="settings", route="#/settings", text="Your projects"),
     )
 
@@ -93,8 +100,9 @@ class Studio:
         self._showcase.fill()
         person = self._stack.create_user("anna@example.com", "a password of nobody")
         self._stack.sql(
-            "insert into cron_project_members (project_id, user_id, role) values (%s, %s, 'operator')", PROJECT, person
+            "insert into cron_project_members (project_id, user_id, role) values (%s, %s, 'admin')", PROJECT, person
         )
+        self._showcase.begin_sign_in(person)
         (request,) = self._stack.sql("select id from cron_run_requests where status = 'error'")
         for look in LOOKS:
             self._showcase.beat()

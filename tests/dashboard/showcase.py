@@ -17,6 +17,7 @@ import psycopg
 
 from agent.model import Schedule, ScheduleKind
 from agent.schedule.timetable import next_fire, slots_between
+from tests.dashboard import showcase_notices
 
 ZONE = "Europe/Berlin"
 KEPT = 200
@@ -145,6 +146,11 @@ class Showcase:
             self._add_live_run(db)
             self._add_requests(db)
             self._add_agents(db)
+            for table, columns in (
+                *showcase_notices.connections(self._project, self._now),
+                *showcase_notices.notices(self._project, self._now),
+            ):
+                _insert(db, table, columns)
 
     # ── jobs and their day ──────────────────────────────────────────────────
 
@@ -156,7 +162,8 @@ class Showcase:
             "next_run_at": next_fire(schedule, self._now) if schedule else None, "instructions": job.instructions,
             "agent_ids": [job.agent], "source": "yaml", "timeout_s": 1800, "overlap": "skip",
             "retry": json.dumps({"max_attempts": 2 if job.failing else 1, "on": ["exit_code", "timeout"]}),
-            "updated_at": self._now - timedelta(seconds=20), **job.columns,
+            "updated_at": self._now - timedelta(seconds=20), "connection_id": showcase_notices.USED.get(job.job_id),
+            **job.columns,
         }  # fmt: skip
         _insert(db, "cron_mirror", columns)
 
@@ -277,7 +284,11 @@ class Showcase:
             }  # fmt: skip
             columns["info"] = json.dumps(columns["info"])
             _insert(db, "cron_agents", columns)
-            beat = {"project_id": self._project, "agent_id": agent_id, "last_seen_at": self._now - silent}
+            seen = self._now - silent
+            gone = seen if silent > timedelta(minutes=2) else None  # said already: no page has to
+            beat = {
+                "project_id": self._project, "agent_id": agent_id, "last_seen_at": seen, "offline_since": gone,
+            }  # fmt: skip
             _insert(db, "cron_agent_beats", beat)
 
     def beat(self) -> None:
@@ -287,6 +298,11 @@ class Showcase:
                 "update cron_agent_beats set last_seen_at = now() where project_id = %s and agent_id <> 'attic'",
                 (self._project,),
             )
+
+    def begin_sign_in(self, person: UUID) -> None:
+        """This admin has pressed Reconnect, and the agent has answered."""
+        with psycopg.connect(self._dsn) as db:
+            _insert(db, *showcase_notices.sign_in(self._project, self._now, person))
 
     def _id(self) -> UUID:
         return uuid4()

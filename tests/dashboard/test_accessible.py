@@ -27,6 +27,8 @@ ROUTES = {
     "#/runs": "Sync statistics",
     "#/timeline": "Nightly backup",
     "#/agents": "config.yaml:31",
+    "#/connections": "Sign in at the provider",
+    "#/notifications": "Attic is offline",
     "#/settings": "Your projects",
     "#/no-such-page": "There is no such page",
 }
@@ -41,6 +43,7 @@ async def whole(page: Page, text: str) -> None:
 def showcase(project: Project) -> Showcase:
     filled = Showcase(project.stack.dsn, project.project_id)
     filled.fill()
+    filled.begin_sign_in(project.admin.user_id)
     return filled
 
 
@@ -48,7 +51,7 @@ def showcase(project: Project) -> Showcase:
 async def test_every_page_is_accessible(
     open_tab: OpenTab, project: Project, showcase: Showcase, scheme: Scheme
 ) -> None:
-    tab = await open_tab(project.operator, scheme=scheme)
+    tab = await open_tab(project.admin, scheme=scheme)
     (request,) = project.sql(
         "select id from cron_run_requests where project_id = %s and status = 'error'", project.project_id
     )
@@ -70,7 +73,7 @@ BEYOND = """() => [...document.querySelectorAll('body *')]
 async def test_every_page_is_accessible_on_a_phone(
     open_tab: OpenTab, project: Project, showcase: Showcase, scheme: Scheme
 ) -> None:
-    tab = await open_tab(project.operator, scheme=scheme, size=PHONE)
+    tab = await open_tab(project.admin, scheme=scheme, size=PHONE)
     faults: list[str] = []
     for route, text in ROUTES.items():
         await tab.go(route)
@@ -85,10 +88,14 @@ async def test_every_page_is_accessible_on_a_phone(
 async def test_what_opens_over_a_page_is_accessible(
     open_tab: OpenTab, project: Project, showcase: Showcase, scheme: Scheme
 ) -> None:
-    tab = await open_tab(project.operator, "#/agents", scheme=scheme)
+    tab = await open_tab(project.admin, "#/agents", scheme=scheme)
     page = tab.page
     await page.get_by_role("button", name="Pause Mac mini").click()
     await expect(page.get_by_role("menu")).to_be_visible()
+    assert await violations(page) == []
+    await page.keyboard.press("Escape")
+    await page.get_by_role("button", name="Notifications: 3 unread").click()
+    await expect(page.get_by_role("dialog").get_by_text("Attic is offline")).to_be_visible()
     assert await violations(page) == []
     await page.keyboard.press("Escape")
     await tab.go("#/jobs/resize-image")
@@ -129,11 +136,13 @@ UNREACHED = """
 radio buttons and in rows the arrow keys go on."""
 
 
-@pytest.mark.parametrize("route", ["#/jobs", "#/jobs/sync-stats", "#/runs", "#/timeline", "#/agents", "#/settings"])
+@pytest.mark.parametrize(
+    "route", ["#/jobs", "#/jobs/sync-stats", "#/runs", "#/timeline", "#/agents", "#/connections", "#/notifications"]
+)
 async def test_the_tab_key_reaches_whatever_a_mouse_can_use(
     open_tab: OpenTab, project: Project, showcase: Showcase, route: str
 ) -> None:
-    tab = await open_tab(project.operator, route)
+    tab = await open_tab(project.admin, route)
     await whole(tab.page, ROUTES[route])
     assert await tab.page.evaluate(UNREACHED) == []
     assert await walk(tab.page) >= 8
