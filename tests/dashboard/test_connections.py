@@ -12,9 +12,11 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Locator, expect
 
+from agent.cli.demo.operator import Operator
 from tests.dashboard.box import Box
 from tests.dashboard.conftest import OpenTab, Tab
 from tests.dashboard.test_hostile import HTML, TURNED, TURNED_SHOWN, unharmed
+from tests.e2e.conftest import StartAgent, ended, mirrored
 from tests.support.oauth_provider import OAuthProvider
 from tests.support.stack import Project
 
@@ -80,6 +82,25 @@ async def test_an_admin_signs_a_connection_in_again(
     await no_trace(tab, code, sign_in.state, sent)
 
 
+async def test_a_real_agent_signs_in_and_its_held_job_runs_with_the_token(
+    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, provider: OAuthProvider, project: Project
+) -> None:
+    jobs = "jobs:\n  sync: {shell: 'test -n \"$DRIVE_ACCESS_TOKEN\" && echo in', connection: drive}\n"
+    start_agent(f"connections:\n  {provider.yaml('drive')}\n{jobs}")
+    await mirrored(operator)
+    tab = await open_tab(project.admin, "#/connections")
+    await expect(card(tab).get_by_text("Needs re-authentication")).to_be_visible()
+
+    await reconnect(tab).click()
+    await step(tab, "browser").get_by_role("button", name="Continue").click()
+
+    await expect(step(tab, "done")).to_be_visible()
+    await expect(card(tab).get_by_text("Active", exact=True)).to_be_visible()
+    await expect(card(tab)).to_contain_text("ada@example.com")
+    done = await ended(operator, (await operator.press_run("sync"))["id"])
+    assert done["status"] == "done", done
+
+
 async def requests(project: Project) -> list[dict[str, Any]]:
     return project.sql(
         "select * from cron_connection_requests where project_id = %s order by requested_at", project.project_id
@@ -138,7 +159,7 @@ async def test_another_account_is_refused_until_the_admin_says_that_it_is_right(
     await box.report(**LOST)
     tab = await open_tab(project.admin, "#/connections")
     await reconnect(tab).click()
-    said = f"Signed in as {HTML}{TURNED}, but the connection belongs to ada@example.com."
+    said = f"This is another account: {HTML}{TURNED}"
     await box.answer(await box.asked(), error=said)
 
     await expect(step(tab, "failed")).to_contain_text(TURNED_SHOWN)

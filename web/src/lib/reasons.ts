@@ -40,7 +40,6 @@ const ENDED: Readonly<Record<string, Reason>> = {
   http_status: { title: 'Unexpected answer', detail: 'The server answered with a status that the job does not expect.' },
   http_error: { title: 'No answer', detail: 'There was no whole answer to the HTTP request.' },
   overlap: { title: 'Replaced', detail: 'The next run of the job was due, and its rule is `overlap: cancel_previous`.' },
-  needs_reauth: { title: 'Not started', detail: 'Its connection needs re-authentication: there was no token to run with.' },
   shutdown: { title: 'Agent stopped', detail: 'It was ended because the agent was told to stop.' },
   fenced: {
     title: 'Fenced',
@@ -63,7 +62,6 @@ const MISSED: Readonly<Record<string, Reason>> = {
   },
   paused: { title: 'Paused', detail: 'The schedule was paused at this time.' },
   rejected: { title: 'Disabled', detail: 'The job was disabled, or taken out of the YAML, before it could begin.' },
-  needs_reauth: { title: 'Held', detail: 'Its connection needed re-authentication at this time.' },
   overlap: { title: 'Overlap', detail: 'The previous run of the job was not over.' },
 }
 

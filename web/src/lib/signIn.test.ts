@@ -30,7 +30,7 @@ it('shows a code that is typed in elsewhere', () => {
 
 it('says what went wrong', () => {
   expect(stepOf(request({ expiresAt: at(-1) }), false, NOW)).toMatchObject({ kind: 'failed', why: 'nobody finished it in time' })
-  const other = 'Signed in as eve@x, but the connection belongs to anna@x.'
+  const other = 'This is another account: eve@x'
   expect(stepOf(request({ status: 'error', error: other }), false, NOW)).toEqual({ kind: 'failed', why: other, otherAccount: true })
   expect(stepOf(request({ status: 'error', error: 'invalid_client' }), false, NOW)).toMatchObject({ otherAccount: false })
 })

@@ -45,7 +45,7 @@ export function shownReconnect(connection: CronConnection, requests: CronReconne
 }
 
 export function stepOf(request: CronReconnect, away: boolean, now: number): Step {
-  const failed = (why: string): Step => ({ kind: 'failed', why, otherAccount: /the connection belongs to/i.test(why) })
+  const failed = (why: string): Step => ({ kind: 'failed', why, otherAccount: /another account/i.test(why) })
   if (request.status === 'done') return { kind: 'done' }
   if (request.status === 'error') return failed(request.error ?? 'it is not known why')
   if (!isOpen(request, now)) return failed('nobody finished it in time')
