@@ -74,7 +74,7 @@ async def test_an_admin_signs_a_connection_in_again(
     await expect(step(tab, "given")).to_be_visible()
     tokens = await box.exchange(provider.connection("drive"), sign_in)
     assert provider.accepts(tokens.access_token)
-    await box.answer((await requests(project))[0]["id"], done=True)
+    await box.answer(str((await requests(project))[0]["id"]), done=True)
     await box.report(**WELL)
     await expect(step(tab, "done")).to_be_visible()
     await expect(card(tab).get_by_text("Active", exact=True)).to_be_visible()
@@ -86,7 +86,7 @@ async def test_a_real_agent_signs_in_and_its_held_job_runs_with_the_token(
     open_tab: OpenTab, start_agent: StartAgent, operator: Operator, provider: OAuthProvider, project: Project
 ) -> None:
     jobs = "jobs:\n  sync: {shell: 'test -n \"$DRIVE_ACCESS_TOKEN\" && echo in', connection: drive}\n"
-    start_agent(f"connections:\n  {provider.yaml('drive')}\n{jobs}")
+    start_agent(f"connections:\n  {provider.yaml('drive', grant='authorization_code')}\n{jobs}")
     await mirrored(operator)
     tab = await open_tab(project.admin, "#/connections")
     await expect(card(tab).get_by_text("Needs re-authentication")).to_be_visible()

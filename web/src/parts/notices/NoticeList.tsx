@@ -1,5 +1,5 @@
 import { Button } from '@mantine/core'
-import { useState } from 'react'
+import { useLayoutEffect, useRef } from 'react'
 import { readNotifications } from '../../lib/api'
 import { readAgain } from '../../lib/cache'
 import { explain } from '../../lib/errors'
@@ -21,7 +21,7 @@ const SEVERITIES: Record<string, string> = { info: 'blue', warning: 'orange', cr
 /** Notices, newest first. `brief`: without how they were delivered and without what one may do about their subject. */
 export function NoticeList({ notices, brief = false }: { notices: CronNotification[]; brief?: boolean }) {
   return (
-    <ul className={classes.list} aria-label="Notices">
+    <ul className={classes.list} aria-label="Notices" tabIndex={-1}>
       {notices.map((notice) => (
         <Notice key={notice.id} notice={notice} brief={brief} />
       ))}
@@ -129,16 +129,31 @@ export function ReadAll() {
 }
 
 function Read({ ids, label, name = label }: { ids?: string[]; label: string; name?: string }) {
-  const [busy, setBusy] = useState(false)
+  const button = useRef<HTMLButtonElement>(null)
+  const busy = useRef(false)
+  // It goes once there is nothing to read any more; the keyboard stays where it is.
+  useLayoutEffect(() => {
+    const own = button.current
+    return () => {
+      if (own && document.activeElement === own) homeOf(own)?.focus({ preventScroll: true })
+    }
+  }, [])
   const read = async () => {
-    setBusy(true)
+    if (busy.current) return
+    busy.current = true
     await readNotifications(ids).catch((error: unknown) => failed('Not marked as read', explain(error)))
     for (const key of ['unread', 'notifications']) readAgain({ queryKey: [key] })
-    setBusy(false)
+    busy.current = false
   }
   return (
-    <Button size="compact-xs" variant="default" loading={busy} aria-label={name} onClick={() => void read()}>
+    <Button ref={button} size="compact-xs" variant="default" aria-label={name} onClick={() => void read()}>
       {label}
     </Button>
   )
+}
+
+/** What outlives this button: its list, as long as there is another notice in it. */
+function homeOf(button: HTMLElement): HTMLElement | null {
+  const list = button.closest('ul')
+  return list && list.children.length > 1 ? list : button.closest<HTMLElement>('.bell-list, main')
 }
