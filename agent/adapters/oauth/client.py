@@ -158,20 +158,30 @@ class OAuthProviders(OAuth):
 
     async def revoke(self, connection: Connection, tokens: Tokens) -> Failure | None:
         """See the port."""
-        if connection.revocation_url is None:
+        url = connection.revocation_url
+        if url is None:
             message = f"{connection.provider} has no address for it; revoke the access in your account there"
             return Failure(kind=FailureKind.PERMANENT, code="unsupported_revocation", message=message)
-        known = (tokens.access_token, tokens.refresh_token or "")
         if connection.revocation is Revocation.BEARER:
             bearer = {"authorization": f"Bearer {tokens.access_token}"}
-            answer = await self._send("POST", connection.revocation_url, {**connection.headers, **bearer}, b"")
-        else:
-            asked = {"token": tokens.refresh_token or tokens.access_token}
-            answer = await self._post(connection, connection.revocation_url, asked)
+            return self._told(connection, await self._send("POST", url, {**connection.headers, **bearer}, b""), tokens)
+        # Some know only refresh tokens there (HubSpot), some only access tokens (Notion); the first may end the second.
+        found = [
+            self._told(connection, await self._post(connection, url, {"token": token}), tokens)
+            for token in (tokens.refresh_token, tokens.access_token)
+            if token
+        ]
+        trouble = next((each for each in found if each and each.kind is not FailureKind.PERMANENT), None)
+        return trouble or (None if None in found else found[0])
+
+    def _told(self, connection: Connection, answer: _Answer | Failure, tokens: Tokens) -> Failure | None:
+        """What became of one revocation."""
         if isinstance(answer, Failure):
             return answer
-        told_off = isinstance(answer.body, dict) and ("error" in answer.body or answer.body.get("ok") is False)
-        return None if answer.good and not told_off else self._refused(connection, answer, known)
+        refused = isinstance(answer.body, dict) and ("error" in answer.body or answer.body.get("ok") is False)
+        if answer.good and not refused:
+            return None
+        return self._refused(connection, answer, (tokens.access_token, tokens.refresh_token or ""))
 
     async def _ask(
         self, connection: Connection, url: str, asked: Mapping[str, str | None], *, old: Tokens | None = None

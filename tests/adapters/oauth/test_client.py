@@ -315,7 +315,30 @@ async def test_revoking_ends_the_login(provider, oauth):
     given = provider.sign_in_now()
     assert await oauth.revoke(provider.connection(), stored(given)) is None
     assert not provider.accepts(given.access_token)
-    assert provider.requests_of("/revoke")[0].form["token"] == given.refresh_token
+    asked = [each.form["token"] for each in provider.requests_of("/revoke")]
+    assert asked == [given.refresh_token, given.access_token], "some providers know only one of the two"
+
+
+@pytest.mark.parametrize(
+    ("statuses", "kind"),
+    [
+        (("200 OK", "400 Bad Request"), None),
+        (("400 Bad Request", "200 OK"), None),
+        (("400 Bad Request", "400 Bad Request"), FailureKind.PERMANENT),
+        (("200 OK", "503 Service Unavailable"), FailureKind.TRANSIENT),
+    ],
+)
+async def test_one_of_two_tokens_is_enough_to_revoke_and_trouble_is_none(provider, oauth, statuses, kind):
+    left = list(statuses)
+
+    async def answer(_asked, writer):
+        status = left.pop(0)
+        writer.write(plain(b"{}" if status == "200 OK" else b'{"error": "invalid_token"}', status=status))
+
+    async with serving(answer) as server:
+        connection = provider.connection(revocation_url=server.url)
+        found = await oauth.revoke(connection, stored(provider.sign_in_now()))
+    assert (found.kind if found else None) == kind
 
 
 async def test_some_revoke_the_token_that_asks(provider, oauth):
