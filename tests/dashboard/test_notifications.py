@@ -54,7 +54,7 @@ async def test_the_bell_counts_live_and_its_list_can_be_read_by_keyboard(
     latest = tab.page.get_by_role("dialog", name="Notifications")
     await expect(latest.get_by_role("listitem")).to_have_count(2)
     await expect(latest.get_by_role("listitem").first).to_contain_text("Second trouble")
-    await latest.get_by_role("button", name="Mark as read: First trouble").focus()
+    await latest.get_by_role("button", name="Mark read: First trouble").focus()
     await tab.page.keyboard.press("Enter")
     await expect(latest.get_by_role("listitem")).to_have_count(1)
     await tab.page.keyboard.press("Escape")
@@ -106,7 +106,7 @@ async def test_a_subject_is_snoozed_and_heard_again(open_tab: OpenTab, box: Box,
     await expect(notice(tab, second)).to_contain_text("snoozed: nobody was told")
     await expect(bell(tab, 1)).to_be_visible()
 
-    await notice(tab, first).get_by_role("button", name="End the snooze of job backup").click()
+    await notice(tab, first).get_by_role("button", name="End snooze of job backup").click()
     await expect(tab.page.get_by_text("Snoozed: it goes on, and nobody is told")).to_be_hidden()
     await box.notify("Backup failed once more")
     await expect(bell(tab, 2)).to_be_visible()

@@ -75,7 +75,7 @@ function Snoozed() {
         <Group key={subject} gap="sm" mt={4}>
           <SubjectLink subject={subject} />
           <Text size="sm">
-            until <Time at={until} />
+            ends <Time at={until} />
           </Text>
           {operator && <SnoozeControl subject={subject} />}
         </Group>

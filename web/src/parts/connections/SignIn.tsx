@@ -28,6 +28,9 @@ const LOOKS: Record<Step['kind'], string> = {
   failed: 'red',
 }
 
+/** Mantine would cut the ring off that shows where the keyboard is. */
+const ROOMY = { body: { overflow: 'visible' }, message: { overflow: 'visible' } }
+
 /** A sign-in, step by step. */
 export function SignIn({ request, connection, away }: Props) {
   const now = useNow()
@@ -36,7 +39,7 @@ export function SignIn({ request, connection, away }: Props) {
   const open = isOpen(request, now)
   if (hidden && !open) return null
   return (
-    <Alert color={LOOKS[step.kind]} role="status" title={TITLES[step.kind]} data-step={step.kind}>
+    <Alert color={LOOKS[step.kind]} role="status" title={TITLES[step.kind]} data-step={step.kind} styles={ROOMY}>
       <Stack gap="xs" align="flex-start">
         <Words step={step} request={request} />
         <Group gap="xs">

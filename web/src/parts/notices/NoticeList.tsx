@@ -54,7 +54,7 @@ function Notice({ notice, brief }: { notice: CronNotification; brief: boolean })
         <SubjectLink subject={notice.subject} />
         {!brief && <HowDelivered notice={notice} />}
         <span className={classes.do}>
-          {unread && project?.role && <Read ids={[notice.id]} label="Mark read" name={`Mark as read: ${title}`} />}
+          {unread && project?.role && <Read ids={[notice.id]} label="Mark read" name={`Mark read: ${title}`} />}
           {!brief && mayOperate(project) && <SnoozeControl subject={notice.subject} />}
         </span>
       </div>

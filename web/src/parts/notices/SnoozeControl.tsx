@@ -32,7 +32,7 @@ export function SnoozeControl({ subject }: { subject: string }) {
   }
   if (snoozed) {
     return (
-      <Button size="compact-xs" variant="default" loading={busy} aria-label={`End the snooze of ${name}`} onClick={() => void set()}>
+      <Button size="compact-xs" variant="default" loading={busy} aria-label={`End snooze of ${name}`} onClick={() => void set()}>
         End snooze
       </Button>
     )
