@@ -83,7 +83,7 @@ async def test_a_row_goes_live_from_queued_to_running_to_done_around_a_pause_of_
     await expect(glance(page, "Running now")).to_have_text("Running now0")
     await expect(row.locator(".jobs-last time")).to_be_visible()
     await expect(row.locator(".jobs-duration")).to_contain_text("s")
-    await expect(row.get_by_role("img")).to_have_accessible_name("Last 1 runs: 1 ok")
+    await expect(row.get_by_role("group")).to_have_accessible_name("Last 1 runs: 1 ok")
 
 
 async def test_a_run_that_fails_turns_its_row_red_and_is_counted(
@@ -131,8 +131,24 @@ async def test_everything_is_done_by_keyboard_alone(
     (request,) = await operator.select("cron_run_requests")
     assert request["result"]["reason"] == "cancelled"
 
+    await page.keyboard.press("ArrowUp")
+    await page.keyboard.press("r")
+    await says(job_row(page, "broken"), "error")
+    runs = job_row(page, "broken").get_by_role("group", name="Last 1 runs").get_by_role("link")
+    await expect(runs).to_have_count(1)
+    await page.keyboard.press("ArrowLeft")
+    await expect(runs.last).to_be_focused()
+    await page.keyboard.press("Escape")
+    await expect(job_row(page, "broken")).to_be_focused()
+    await page.keyboard.press("ArrowLeft")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/#/runs/*")
+
+    await page.go_back()
+    await expect(job_row(page, "broken")).to_be_visible()
+    await page.keyboard.press("/")
+    await tab_to_rows(page)
     await page.keyboard.press("End")
-    await expect(job_row(page, "idle")).to_be_focused()
     await page.keyboard.press("Home")
     await page.keyboard.press("Enter")
     await page.wait_for_url("**/#/jobs/broken")
