@@ -170,17 +170,12 @@ class World:
     # ── the end ─────────────────────────────────────────────────────────────
 
     async def settled(self) -> None:
-        """Wait until every request has ended, and every agent is up and has reported all it knew at some moment.
-
-        A shared slot whose answer was lost is asked for again after a rest (`agent.queue.turns`); till then
-        its row runs.
-        """
+        """Wait until every request has ended, and every agent is up and has reported all it knew at some moment."""
         await self.ledger.settled(PATIENCE_S)
         for agent in self.agents:
             if agent.process is not None and agent.process.poll() is None:
                 await wait_until(lambda agent=agent: self.works(agent), PATIENCE_S)
                 await wait_until(lambda agent=agent: unsent(agent) == 0, PATIENCE_S)
-        await wait_until(lambda: all(run["status"] != "running" for run in self.ledger.runs()), PATIENCE_S)
 
     async def goodbye(self) -> None:
         """Stop every agent as a person would, then see what each left behind."""
