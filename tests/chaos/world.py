@@ -21,7 +21,7 @@ from tests.support.agent_process import AgentProcess
 from tests.support.fault_proxy import FaultProxy
 from tests.support.ledger import Broken, Kind, Ledger
 from tests.support.stack import Person, Project, StackThread
-from tests.support.waiting import wait_until
+from tests.support.waiting import lapse, wait_until
 
 HEAD = """\
 project: {project}
@@ -126,8 +126,8 @@ class World:
     # ── time and load ───────────────────────────────────────────────────────
 
     async def lapse(self, least: float, most: float | None = None) -> None:
-        """An instant chosen by the dice. Faults hit at random times: these waits have no condition to wait for."""
-        await asyncio.sleep(least if most is None else self.rng.uniform(least, most))
+        """An instant chosen by the dice: faults hit at random times."""
+        await lapse(least if most is None else self.rng.uniform(least, most))
 
     def press(self, count: int = 1, *jobs: str) -> None:
         """Press Run for random jobs of these, or of all that can be asked for."""
