@@ -44,9 +44,8 @@ class Body:
     form: tuple[tuple[str, str], ...] = ()
 
 
-async def read(request: Request, *, function: bool) -> Body:
-    """The body of `request`; PGRST102 where it is not what it says."""
-    kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+async def read(request: Request, kind: str, *, function: bool) -> Body:
+    """The body of `request`, whose content type is `kind`; PGRST102 where it is not what it says."""
     raw = await read_body(request)
     if function and kind in RAW:
         return Body(kind=kind, raw=raw)
