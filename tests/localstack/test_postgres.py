@@ -23,6 +23,8 @@ from tests.localstack.clusters import KINDS, Make, ask, run, socket_dir
 from tests.support.processes import alive
 from tests.support.waiting import wait_until
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
 ROOT = Path(__file__).parents[2]
 
 
