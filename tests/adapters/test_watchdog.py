@@ -16,7 +16,7 @@ import pytest
 from agent.adapters.sdnotify import SystemdNotify
 from agent.adapters.watchdog import Watchdog
 from tests.support.agent_process import ROOT
-from tests.support.waiting import wait_until
+from tests.support.waiting import lapse, wait_until
 
 STUCK = """
 import asyncio, sys, threading
@@ -63,10 +63,11 @@ async def test_a_process_that_was_stopped_longer_than_the_limit_goes_on() -> Non
 
     try:
         fed()
+        await lapse(0.3)  # the thread looks, before and after, while nothing is fed
         process.send_signal(signal.SIGSTOP)
-        stopped = time.monotonic()
-        await wait_until(lambda: time.monotonic() > stopped + 1.5)
+        await lapse(1.5)
         process.send_signal(signal.SIGCONT)
+        await lapse(0.3)
         resumed = time.monotonic()
         await wait_until(lambda: fed() and time.monotonic() > resumed + 2)
         assert process.poll() is None
