@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any, cast
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from agent.localstack.refusal import MAX_BODY, Refusal
 
@@ -23,42 +24,29 @@ TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r
 URL_TOO_LONG = b"HTTP/1.1 414 URI Too Long\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 HEAD_S = 20.0
 BODY_S = 120.0
+LATE_BODY = b'{"code":"PGRST_LOCAL","details":null,"hint":null,"message":"the request body did not arrive in time"}'
+LATE = (
+    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\naccess-control-allow-origin: *\r\n"
+    b"content-type: application/json; charset=utf-8\r\ncontent-length: %d\r\n\r\n%b" % (len(LATE_BODY), LATE_BODY)
+)
+WHOLE_ANSWER = "cronmirror.whole_answer"
+"""Where the scope has a function that takes status, headers and body at once."""
 
 
 class Bounds:
-    """ASGI middleware: 414, 431 and 413 at once, 408 when the body does not come."""
+    """ASGI middleware: 414, 431 and 413 at once."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse, or pass on with a clock on the body."""
+        """Refuse, or pass on."""
         asks = scope["type"] in {"http", "websocket"}
         refused = (url_too_long(scope) or headers_too_large(scope["headers"])) if asks else None
         if refused:
             await refused.response()(scope, receive, send)
         else:
-            await self._app(scope, in_time(receive) if scope["type"] == "http" else receive, send)
-
-
-def in_time(receive: Receive) -> Receive:
-    """`receive` with `BODY_S` for the whole body; Refusal (408) then."""
-    end = asyncio.get_running_loop().time() + BODY_S
-    arriving = True
-
-    async def bounded() -> Message:
-        nonlocal arriving
-        if not arriving:  # what comes now is only that the client is gone
-            return await receive()
-        try:
-            async with asyncio.timeout_at(end):
-                message = await receive()
-        except TimeoutError as err:
-            raise _refusal(408, f"the request body did not arrive within {BODY_S:.0f} s") from err
-        arriving = bool(message.get("more_body", False))
-        return message
-
-    return bounded
+            await self._app(scope, receive, send)
 
 
 class Together:
@@ -100,6 +88,8 @@ class Connection(HttpToolsProtocol):
     """
 
     _hang_up: asyncio.TimerHandle | None = None
+    _late: asyncio.TimerHandle | None = None
+    """Ends a body that does not come: 408."""
     _in_head = False
     _head_bytes = 0
     _refused = False
@@ -121,10 +111,15 @@ class Connection(HttpToolsProtocol):
         if self._unread > MAX_UNREAD:
             self._answer_and_close(TOO_LONG)
         self._watch()
+        if self._late is None and self._awaits_body():
+            self._late = self.loop.call_later(BODY_S, self._body_did_not_come)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing more to wait for."""
         self._unwatch()
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -136,7 +131,10 @@ class Connection(HttpToolsProtocol):
         """Of the head only: what comes after a chunked body is no header of the request."""
         if self._in_head:
             self._head_bytes += len(name) + len(value)
-            super().on_header(name, value)
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The head is whole; one that the parser or the websocket library would not finish with is answered here."""
@@ -151,6 +149,7 @@ class Connection(HttpToolsProtocol):
             self._answer_and_close(BAD_REQUEST)
         else:
             super().on_headers_complete()
+            self.scope[WHOLE_ANSWER] = partial(self._answer_whole, self.cycle)  # type: ignore[literal-required]  # ours
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body, whose size is the application's business."""
@@ -161,6 +160,9 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request is whole."""
         self._unread = 0
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
         if not self._refused:
             super().on_message_complete()
 
@@ -192,6 +194,41 @@ class Connection(HttpToolsProtocol):
             self._refused = True
             self.transport.write(answer)
             self.transport.close()
+
+    async def _answer_whole(
+        self, cycle: RequestResponseCycle, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes
+    ) -> None:
+        """What two messages to `send` would do, for headers that are known to be sound."""
+        if cycle.flow.write_paused and not cycle.disconnected:
+            await cycle.flow.drain()
+        if cycle.disconnected:
+            return
+        lines = [STATUS_LINE[status]]
+        for name, value in (*cycle.default_headers, *headers):
+            lines += (name, b": ", value, b"\r\n")
+        lines.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
+        if cycle.scope["method"] != "HEAD":
+            lines.append(body)
+        cycle.response_started = cycle.response_complete = True
+        self._together.flush()
+        self._together.transport.write(b"".join(lines))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+
+    def _awaits_body(self) -> bool:
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        return cycle is not None and cycle.more_body and not cycle.response_complete and not self._refused
+
+    def _body_did_not_come(self) -> None:
+        self._late = None
+        if self._awaits_body():
+            # What the application still says of this request nobody hears.
+            answer = LATE if not self.cycle.response_started else b""
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            self._answer_and_close(answer)
 
     def _watch(self) -> None:
         cycle = cast("RequestResponseCycle | None", self.cycle)  # uvicorn declares it as set, and sets it later

@@ -10,17 +10,16 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from agent.localstack.bounds import in_time, url_too_long
+from agent.localstack.bounds import WHOLE_ANSWER, url_too_long
 from agent.localstack.pgerrors import refusal
 from agent.localstack.refusal import Refusal
 from agent.localstack.rest import Rest
+from agent.localstack.rest.answers import Answer
 from agent.localstack.rest.heads import Head
 
 log = structlog.get_logger()
 
 PREFIX = "/rest/v1/"
-READS = {"GET", "HEAD", "OPTIONS"}
-"""Nobody reads a body of these."""
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 EXPOSED = ["Content-Encoding", "Content-Location", "Content-Range", "Content-Type", "Date", "Location", "Range-Unit"]
 EXPOSED += ["Preference-Applied", "X-Supabase-Api-Version", "Link", "X-Total-Count", "Retry-After"]
@@ -49,6 +48,10 @@ class Door:
             return
         response = await self._answer(scope, receive, head)
         headers = _across_origins(response, head)
+        whole = scope.get(WHOLE_ANSWER)
+        if whole and isinstance(response, Answer):
+            await whole(response.status_code, headers, response.body)
+            return
         await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
         await send({"type": "http.response.body", "body": response.body})
 
@@ -57,8 +60,7 @@ class Door:
             refused = head.refused or url_too_long(scope)
             if refused:
                 return refused.response()
-            arriving = receive if scope["method"] in READS else in_time(receive)
-            return await self._rest.answer(scope, arriving, head)
+            return await self._rest.answer(scope, receive, head)
         except Refusal as err:
             return err.response()
         except ClientDisconnect:

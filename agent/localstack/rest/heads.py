@@ -17,8 +17,10 @@ from agent.localstack.refusal import Refusal
 from agent.localstack.rest.answers import Shown
 from agent.localstack.rest.payload import JSON
 from agent.localstack.rest.preferences import check_profile, negotiate, parse_preferences
+from agent.localstack.rest.wire import Statement
 
 MOST_KEPT = 512
+MOST_CONFIGURED = 16
 MOST_KEPT_BYTES = 8 * 1024
 """Longer heads are read each time: what strangers send must not fill the memory."""
 Raw = tuple[tuple[bytes, bytes], ...]
@@ -36,6 +38,8 @@ class Head:
         self.settings = json.dumps({name: value for name, value in self.headers.items() if name != "cookie"})
         self.cookies = json.dumps(Request({"type": "http", "headers": raw}).cookies)
         self._shown: dict[str, Shown] = {}
+        self._configured: dict[tuple[object, ...], Statement] = {}
+        self._schema: object = None
         self._caller: tuple[float, float, Caller, str] | None = None
 
     def shown(self, method: str) -> Shown:
@@ -60,6 +64,16 @@ class Head:
             begin, end = caller.claims.get("nbf", 0), caller.claims.get("exp", float("inf"))
             self._caller = (float(begin) - leeway_s, float(end) + leeway_s, caller, claims)
         return caller, claims
+
+    def configured(self, key: tuple[object, ...], schema: object, make: Callable[[], Statement]) -> Statement:
+        """What `make` makes; made once for a key and a state of the schema."""
+        if self._schema is not schema or len(self._configured) > MOST_CONFIGURED:
+            self._schema = schema
+            self._configured.clear()
+        found = self._configured.get(key)
+        if found is None:
+            found = self._configured[key] = make()
+        return found
 
 
 class Heads:

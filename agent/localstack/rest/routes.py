@@ -36,12 +36,14 @@ from agent.localstack.rest.levels import Level, arrange
 from agent.localstack.rest.parameters import canonical, intersect, parse_query
 from agent.localstack.rest.plans import Plans, shape_of, whole
 from agent.localstack.rest.preferences import Preferences
-from agent.localstack.rest.session import Check, Context, Result, Session
+from agent.localstack.rest.session import Check, Context, Result, Session, configuration
 from agent.localstack.rest.sql import Source, source_of
 from agent.localstack.rest.syntax import Query
 from agent.localstack.rest.wire import Statement
 
 Made = TypeVar("Made")
+Called = tuple[Function, Level, Shown]
+EMPTY = parse_query(())
 MAX_PARAMETERS = 200
 PREFIX = "/rest/v1"
 PLANNERS = {"planned", "estimated"}
@@ -90,7 +92,7 @@ class Rest:
         self._heads = Heads()
         self._reads: Plans[tuple[Level, Source]] = Plans()
         self._writes: Plans[Table] = Plans()
-        self._calls: Plans[tuple[Function, Level]] = Plans()
+        self._calls: Plans[Called] = Plans()
 
     async def stop(self) -> None:
         """Nobody asks any more."""
@@ -166,7 +168,7 @@ class Rest:
         return rows_answer(result, shown, offset=_offset(level), location=location)
 
     async def _estimated(
-        self, context: Context, result: Result, level: Level, source: Source, preferences: Preferences
+        self, context: Statement, result: Result, level: Level, source: Source, preferences: Preferences
     ) -> Result:
         """With the total that `count=planned` and `count=estimated` ask Postgres' planner for."""
         if preferences.count not in PLANNERS:
@@ -184,10 +186,10 @@ class Rest:
     async def _write(self, asked: Asked, name: str) -> Response:
         method, shown = asked.method, asked.shown()
         shape = shape_of(asked.pairs())
-        query = parse_query(shape.pairs)
+        query = parse_query(shape.pairs) if shape.pairs else EMPTY
         rows = payload.Rows(text="", many=False, columns=())
         if method != "DELETE":
-            body = await payload.read(asked.request, asked.head.content_type, function=False)
+            body = await payload.read(asked.request.receive, asked.head.content_type, function=False)
             rows = payload.rows_of(body, query.columns)
 
         texts = [] if method == "DELETE" else [rows.text]
@@ -225,11 +227,13 @@ class Rest:
             return _allowed("OPTIONS,GET,HEAD,POST")
         shown, shape = asked.shown(), shape_of(asked.pairs())
         window = asked.head.range if method == "GET" else None
-        body = await payload.read(asked.request, asked.head.content_type, function=True) if method == "POST" else None
-        given = _given(parse_query(shape.pairs, arguments=body is None), body)
+        query = parse_query(shape.pairs, arguments=method != "POST") if shape.pairs else EMPTY
+        sent_as, receive = asked.head.content_type, asked.request.receive
+        body = await payload.read(receive, sent_as, function=True) if method == "POST" else None
+        given = _given(query, body)
         kind = body.kind if body else None
 
-        def called(values: Sequence[str]) -> tuple[Statement, tuple[Function, Level]]:
+        def called(values: Sequence[str]) -> tuple[Statement, Called]:
             function = calling.choose(name, given.names, self._cache.current, kind=kind)
             _check_many(function, shown)
             arguments = given if body is None else _arguments(function, replace(given, json=values[0]), body)
@@ -245,22 +249,21 @@ class Rest:
                 # Nobody plans what a function returns: it is counted.
                 counted=shown.preferences.count in {"exact", "estimated"},
             )
-            return calling.call(call), (function, level)
+            return calling.call(call), (function, level, replace(shown, listed=function.returns_set))
 
         if body is None:
-            statement, (function, level) = await self._fresh(lambda: called(shape.values))
+            statement, (function, level, shown_so) = await self._fresh(lambda: called(shape.values))
         else:
             key = (name, given.names, kind, shape.key, shown.media, shown.preferences.words)
             values = [given.json or "", *shape.values]
-            statement, (function, level) = await self._planned(self._calls, key, values, called)
+            statement, (function, level, shown_so) = await self._planned(self._calls, key, values, called)
         read_only = function.read_only or method != "POST"
         context = self._context(asked, shown.preferences, read_only=read_only, timeout=function.timeout)
-        shown = replace(shown, listed=function.returns_set)
-        check = None if function.returns_void else _check(shown, writes=not read_only, many=function.returns_set)
+        check = None if function.returns_void else _check(shown_so, writes=not read_only, many=function.returns_set)
         result = await self._session.run(context, statement, check)
         if function.returns_void:
-            return void_answer(result, shown)
-        return rows_answer(result, shown, offset=_offset(level), function=True)
+            return void_answer(result, shown_so)
+        return rows_answer(result, shown_so, offset=_offset(level), function=True)
 
     # ── running ───────────────────────────────────────────────────────────
 
@@ -285,20 +288,28 @@ class Rest:
 
     def _context(
         self, asked: Asked, preferences: Preferences, *, read_only: bool, timeout: str | None = None
-    ) -> Context:
-        settings = dict(self._cache.current.roles.get(asked.caller.role, {}))
-        settings |= {"timezone": preferences.timezone} if preferences.timezone else {}
-        settings |= {"statement_timeout": timeout} if timeout else {}
-        return Context(
-            role=asked.caller.role,
-            claims=asked.claims,
-            method=asked.method,
-            path=asked.path,
-            headers=asked.head.settings,
-            cookies=asked.head.cookies,
-            read_only=read_only,
-            settings=settings,
-        )
+    ) -> Statement:
+        """What Postgres is told before the statement; the same for the same head and path."""
+        catalog = self._cache.current
+
+        def configured() -> Statement:
+            settings = dict(catalog.roles.get(asked.caller.role, {}))
+            settings |= {"timezone": preferences.timezone} if preferences.timezone else {}
+            settings |= {"statement_timeout": timeout} if timeout else {}
+            return configuration(
+                Context(
+                    role=asked.caller.role,
+                    claims=asked.claims,
+                    method=asked.method,
+                    path=asked.path,
+                    headers=asked.head.settings,
+                    cookies=asked.head.cookies,
+                    read_only=read_only,
+                    settings=settings,
+                )
+            )
+
+        return asked.head.configured((asked.claims, asked.method, asked.path, read_only, timeout), catalog, configured)
 
 
 def _nowhere(path: str) -> Refusal:

@@ -17,7 +17,7 @@ from agent.localstack.pool import Pool
 from agent.localstack.refusal import Refusal
 from agent.localstack.rest.catalog import SchemaCache
 from agent.localstack.rest.lines import Lines
-from agent.localstack.rest.wire import Row, Statement, Value, Wire
+from agent.localstack.rest.wire import Row, Statement, Value, Wire, encode
 
 OF_A_REQUEST = (
     "role",
@@ -72,9 +72,9 @@ class Session:
         """Give the connections back."""
         await self._lines.stop()
 
-    async def run(self, context: Context, statement: Statement, check: Check | None = None) -> Result:
-        """The statement's result. `check` may raise before anything is committed."""
-        both = [configuration(context), statement]
+    async def run(self, context: Statement, statement: Statement, check: Check | None = None) -> Result:
+        """The statement's result after `configuration`. `check` may raise before anything is committed."""
+        both = [context, statement]
         wire = await self._lines.take()
         try:
             if check is None:
@@ -90,12 +90,12 @@ class Session:
         finally:
             self._lines.give(wire)
 
-    async def planned_rows(self, context: Context, statement: Statement) -> int:
+    async def planned_rows(self, context: Statement, statement: Statement) -> int:
         """How many rows Postgres expects."""
         explained = Statement(f"explain (format json) {statement.text}", statement.values)
         wire = await self._lines.take()
         try:
-            row = (await self._exchange(wire, [configuration(context), explained]))[-1]
+            row = (await self._exchange(wire, [context, explained]))[-1]
         finally:
             self._lines.give(wire)
         return int(json.loads(row[0] or "")[0]["Plan"]["Plan Rows"])
@@ -126,7 +126,7 @@ def configuration(context: Context) -> Statement:
     for name, value in context.settings.items():
         values += (name, value)
     values += (context.role, context.claims, context.method, context.path, context.headers, context.cookies)
-    return Statement(_set_config(len(context.settings), context.read_only), values)
+    return Statement(_set_config(len(context.settings), context.read_only), values, encode(values))
 
 
 @cache

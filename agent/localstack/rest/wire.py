@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import select
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,6 +35,8 @@ class Statement:
 
     text: str
     values: Sequence[Value] = ()
+    encoded: Encoded | None = None
+    """The values as `encode` makes them, for a statement that comes again as it is."""
 
 
 class Often:
@@ -67,13 +68,11 @@ class Wire:
         self._answers = Answers(self._pgconn, self.release)
         self._socket = connection.fileno()
         self._loop.add_reader(self._socket, self._answers.read)
-        self._quiet = select.poll()
-        self._quiet.register(self._socket, select.POLLIN | select.POLLHUP | select.POLLERR)
 
     @property
     def sound(self) -> bool:
-        """Whether it may be used: one that was closed at the other end has something to read."""
-        return self._pgconn.status == ConnStatus.OK and not self._quiet.poll(0)
+        """Whether it may be used: one that is closed at the other end has been read to its end by now."""
+        return self._socket >= 0 and self._pgconn.status == ConnStatus.OK
 
     def release(self) -> AsyncConnection:
         """The connection, for somebody else to watch."""
@@ -88,12 +87,13 @@ class Wire:
 
         `schema`: when it is another object than before, plans are forgotten: types may have changed.
         """
-        values = [_encoded(each) for each in statements]
+        values = [each.encoded or encode(each.values) for each in statements]
         try:
             self._pgconn.enter_pipeline_mode()
             sent = self._send(statements, values, schema)
             done = self._answers.expect(self._loop)
-            self._flush()
+            if self._pgconn.flush():
+                self._loop.add_writer(self._socket, self._flush)
             await done
             self._pgconn.exit_pipeline_mode()
         except asyncio.CancelledError:
@@ -129,11 +129,9 @@ class Wire:
         return sent
 
     def _flush(self) -> None:
-        """Send what libpq still holds; go on when the socket takes more."""
+        """The socket takes more of what libpq still holds."""
         try:
-            if self._pgconn.flush():
-                self._loop.add_writer(self._socket, self._flush)
-            else:
+            if not self._pgconn.flush():
                 self._loop.remove_writer(self._socket)
         except psycopg.Error as err:
             self.release()
@@ -226,17 +224,17 @@ class Answers:
         return False
 
 
-def _encoded(statement: Statement) -> Encoded:
+def encode(values: Sequence[Value]) -> Encoded:
     """Parameters as libpq takes them. A text with NUL would be cut there; it is refused in psycopg's own words."""
     given: list[bytes | None] = []
-    for value in statement.values:
+    for value in values:
         if isinstance(value, str):
             if "\x00" in value:
                 raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
             given.append(value.encode("utf-8", "replace"))
         else:
             given.append(value)
-    return given, [int(isinstance(value, bytes)) for value in statement.values]
+    return given, [int(isinstance(value, bytes)) for value in values]
 
 
 def _first(result: PGresult) -> Row:
