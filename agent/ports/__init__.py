@@ -7,7 +7,7 @@ Errors: those of `agent.errors` only, as each docstring names them.
 from agent.ports.clock import Clock, Jumps
 from agent.ports.http import HttpCalls, HttpEnd
 from agent.ports.jobs import Jobs
-from agent.ports.memory import BoxPause, Notes, OutboxStore, RunJournal, SlotJournal
+from agent.ports.memory import BoxPause, Claim, Notes, OutboxStore, RunJournal, SlotJournal
 from agent.ports.processes import (
     CancelFlag,
     CleanStream,
@@ -36,6 +36,7 @@ __all__ = [
     "BeatCall",
     "BoxPause",
     "CancelFlag",
+    "Claim",
     "ClaimCall",
     "CleanStream",
     "Clock",

@@ -32,6 +32,10 @@ Live = Callable[[Run], LiveSink]
 log = structlog.get_logger()
 
 
+def _unheard() -> None:
+    """Nobody waits for the place."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Edges:
     """The ports that a run goes through."""
@@ -75,8 +79,10 @@ class Executor:
         self._fleet = fleet
         self._rng = rng
 
-    async def execute(self, run: Run, cancel: CancelFlag) -> Outcome | None:
+    async def execute(self, run: Run, cancel: CancelFlag, over: Callable[[], None] = _unheard) -> Outcome | None:
         """Run to the end; returns after the end is committed. Nothing the command does is raised.
+
+        `over` is called in between: the command has ended, and that is about to be committed.
 
         The start is committed before anything is started; where that fails, nothing is, and the report says so.
         A slot of a shared job is won before: None means that nobody could be asked, and the run is planned as before.
@@ -91,9 +97,9 @@ class Executor:
             return None
         if turn is Turn.TAKEN:
             return await self._leave(run)
-        return await self._begin(run, cancel)
+        return await self._begin(run, cancel, over)
 
-    async def _begin(self, run: Run, cancel: CancelFlag) -> Outcome:
+    async def _begin(self, run: Run, cancel: CancelFlag, over: Callable[[], None]) -> Outcome:
         """Everything from the commit of the start on."""
         if cancel.reason:  # said while the slot was asked for: what was won ends in a row that says so
             return await self._give_up(run, *stopped(cancel.reason))
@@ -102,8 +108,9 @@ class Executor:
             await self._journal.record(reports.start(run, began))
         except StateError as err:
             return await self._give_up(run, RunStatus.ERROR, Reason.SPAWN_FAILED, f"Not started: {err}")
-        log.info("run started", job=run.job.id, run=str(run.id), trigger=run.trigger, attempt=run.attempt)
-        return await self._started(run, began, cancel)
+        asked = {"request": str(run.request.id)} if run.request else {}
+        log.info("run started", job=run.job.id, run=str(run.id), trigger=run.trigger, attempt=run.attempt, **asked)
+        return await self._started(run, began, cancel, over)
 
     async def _turn(self, run: Run) -> Turn:
         """Whether the run is ours to begin."""
@@ -144,11 +151,12 @@ class Executor:
         """Record that the run ended in a fault of ours; returns when committed."""
         return await self._give_up(run, RunStatus.ERROR, None, why, began=began)
 
-    async def _started(self, run: Run, began: datetime, cancel: CancelFlag) -> Outcome:
+    async def _started(self, run: Run, began: datetime, cancel: CancelFlag, over: Callable[[], None]) -> Outcome:
         """From after the commit of the start to after the commit of the end."""
         timer = self._clock.monotonic()
         capture = Capture(run.job.output_limit, self._redactor)
         performance = await self._performed(run, capture, cancel)
+        over()
         duration_ms = round((self._clock.monotonic() - timer) * 1000)
         status, reason, error = performance.ending
         outcome = Outcome(

@@ -132,6 +132,21 @@ async def test_a_run_is_recorded_before_it_begins_and_after_it_ended(box: Box):
     assert (outcome.stdout.text, outcome.stderr.text) == ("out\n", "err\n")
 
 
+async def test_it_says_that_the_command_has_ended_before_that_is_recorded(box: Box):
+    run, known = a_run(shell("true")), []
+    await box.executor.execute(run, box.cancel, lambda: known.append([each.status for each in box.journal.of(run)]))
+    assert known == [[RunStatus.RUNNING]]
+
+
+def test_who_is_told_of_a_cancellation_is_told_once_also_when_it_came_before():
+    switch, told = CancelSwitch(), []
+    switch.tell(lambda: told.append(f"before {switch.reason}"))
+    switch.set("shutdown")
+    switch.set("cancelled")
+    switch.tell(lambda: told.append(f"after {switch.reason}"))
+    assert told == ["before shutdown", "after shutdown"]
+
+
 def test_a_run_of_a_month_has_a_duration_that_the_database_can_hold():
     """Else its report would be refused, and its request would never end."""
     at = datetime(2026, 3, 1, tzinfo=UTC)
