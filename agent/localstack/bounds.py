@@ -145,7 +145,7 @@ class Connection(HttpToolsProtocol):
             self._answer_and_close(URL_TOO_LONG)
         elif self._head_bytes > MAX_UNREAD:
             self._answer_and_close(TOO_LONG)
-        elif not self.url.isascii() or (self._upgrades() and not self._could_open()):
+        elif self._upgrades() and not self._could_open():
             self._answer_and_close(BAD_REQUEST)
         else:
             super().on_headers_complete()

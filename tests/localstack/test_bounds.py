@@ -17,6 +17,7 @@ from websockets.asyncio.client import connect
 from agent.localstack import bounds, gateway
 from agent.localstack.bounds import MAX_HEADERS, MAX_URL
 from agent.localstack.gateway import Gateway
+from agent.localstack.rest import Rest
 from tests.support.stack import StackThread
 from tests.support.waiting import wait_until
 
@@ -179,7 +180,7 @@ async def test_who_comes_when_too_many_are_there_is_told_503(monkeypatch: pytest
         (HEAD + b"x: " + b"y" * 600_000, b"431"),
         (HEAD + b"transfer-encoding: chunked\r\n\r\n2;" + b"z" * 600_000, b"4"),
         (HEAD + b"transfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx: " + b"y" * 600_000, b"4"),
-        ("GET /ä HTTP/1.1\r\nhost: localhost\r\n\r\n".encode(), b"400"),
+        ("GET /rest/v1/echo?ä HTTP/1.1\r\nhost: localhost\r\n\r\n".encode(), b"400"),
         (b"GET / HTTP/1.1\r\nhost localhost\r\n\r\n", b"400"),
     ],
 )
@@ -236,3 +237,46 @@ async def test_the_short_way_keeps_the_limits_of_bodies(
     head += f"apikey: {bare.keys.publishable_key}\r\n".encode()
     answer = await said(bare.local._gateway.port, head + sent)
     assert answer.startswith(b"HTTP/1.1 " + status), answer
+
+
+# ── answers on the short way are written by us ────────────────────────────────
+
+
+def asking(stack: StackThread, line: str, *more: str) -> bytes:
+    """A request with a key."""
+    head = (line, "host: localhost", f"apikey: {stack.keys.secret_key}", *more)
+    return "".join(f"{each}\r\n" for each in (*head, "")).encode()
+
+
+async def test_requests_in_one_go_are_answered_one_after_the_other(table: StackThread) -> None:
+    numbers = (1, 2, 3)
+    lines = [f"GET /rest/v1/things?select=n&n=eq.{number} HTTP/1.1" for number in numbers]
+    sent = b"".join(asking(table, line) for line in lines[:-1]) + asking(table, lines[-1], "connection: close")
+    answer = await said(table.local._gateway.port, sent)
+    assert [part.partition(b"\r\n\r\n")[2] for part in answer.split(b"HTTP/1.1 200 OK\r\n")[1:]] == [
+        f'[{{"n":{number}}}]'.encode() for number in numbers
+    ]
+    assert answer.count(b"connection: close") == 1
+
+
+async def test_http_1_0_and_head_are_answered_as_they_want_it(table: StackThread) -> None:
+    port = table.local._gateway.port
+    answer = await said(port, asking(table, "GET /rest/v1/things?select=n&n=eq.1 HTTP/1.0"))
+    assert b"connection: close" in answer
+    assert answer.endswith(b'\r\n\r\n[{"n":1}]')
+    answer = await said(port, asking(table, "HEAD /rest/v1/things?select=n&n=eq.1 HTTP/1.1", "connection: close"))
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert answer.endswith(b"\r\n\r\n")
+
+
+async def test_a_fault_of_ours_on_the_short_way_is_a_500_that_tells_nothing(
+    bare: StackThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: object) -> Response:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(Rest, "answer", fails)
+    answer = await said(bare.local._gateway.port, asking(bare, "GET /rest/v1/things HTTP/1.1", "connection: close"))
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert b"PGRSTX00" in answer
+    assert b"secret" not in answer
