@@ -42,7 +42,7 @@ demo: $(VENV)/.local  ## Postgres, gateway, agent, dashboard: see jobs run, pres
 
 # ── check ───────────────────────────────────────────────────────────────────
 test: $(VENV)/.dev  ## run the tests
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -q --ignore=tests/dashboard
+	@scripts/tests $(VENV)
 	@scripts/browser-tests $(VENV)
 
 check: $(VENV)/.dev  ## what CI runs: lint, types, import contracts, tests with coverage

@@ -2,7 +2,8 @@
 
 *ours* is HTTP to `/rest/v1` as a signed-in user: key and token checked, a transaction in the user's role and claims,
 row-level security. *bare* is psycopg with prepared statements as a superuser, *bare as user* psycopg doing by hand what
-the gateway does in its transaction. Whoever asks is one process, and shares the processors with what it asks.
+the gateway does in its transaction. *nothing* is the client of *ours* against a server that answers the same bytes and
+has done nothing for them. Whoever asks is one process, and shares the processors with what it asks.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import httpx
 from bench import children
 from bench.figures import Effort, Figures, goal, ratio, rotate
 from bench.ground import Ground, until
+from bench.throughput_http import WARM_UP_S
 
 CONNECTIONS, QUICK_CONNECTIONS = (1, 8, 32), (2,)
 VERBS = ("select", "insert", "rpc")
@@ -52,7 +54,8 @@ async def measure(ground: Ground, effort: Effort) -> dict[str, Any]:
         for size in sizes:
             asked = given | {"verb": verb, "connections": size}
             turns = {
-                "ours": partial(load, "bench.throughput_http", asked),
+                "ours": partial(ours, ground, asked),
+                "nothing": partial(nothing, asked),
                 "bare": partial(load, "bench.rivals.bare_psycopg", asked | {"as_user": False}),
                 "bare_as_user": partial(load, "bench.rivals.bare_psycopg", asked | {"as_user": True}),
             }
@@ -85,6 +88,22 @@ async def prepared(ground: Ground) -> tuple[str, str]:
 
         await until(known)
     return who.who.id, token
+
+
+async def ours(ground: Ground, asked: dict[str, Any]) -> Figures:
+    """One turn of the gateway, with the processor time that each request took there and in Postgres."""
+    before = ground.cpu({})
+    figures = await load("bench.throughput_http", asked)
+    after = ground.cpu({})
+    requests = figures["per_s"] * (asked["window_s"] + WARM_UP_S)
+    spent = {f"cpu_{who}_ms": round(1000 * (after[who] - before[who]) / requests, 3) for who in ("gateway", "postgres")}
+    return figures | spent
+
+
+async def nothing(asked: dict[str, Any]) -> Figures:
+    """One turn of the client alone, as it were."""
+    async with children.child("bench.rivals.nothing_http", json.dumps(asked)) as server:
+        return await load("bench.throughput_http", asked | await children.answer(server))
 
 
 async def load(module: str, asked: dict[str, Any]) -> Figures:

@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from bench.figures import Figures, percentiles
 
 WARM_UP_S = 0.2
+LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 Ask = Callable[[], Awaitable[None]]
 
@@ -39,11 +41,10 @@ async def timed(asks: list[Ask], window_s: float) -> Figures:
     return {"per_s": round(len(took) / window_s, 1), **percentiles(took, 50, 95)}
 
 
-class Line:
+class Line(asyncio.Protocol):
     """One kept connection."""
 
-    def __init__(self, asked: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+    def __init__(self, asked: dict[str, Any]) -> None:
         self._verb = asked["verb"]
         self._sub = asked["sub"]
         self._head = (
@@ -51,14 +52,37 @@ class Line:
             f"Authorization: Bearer {asked['token']}\r\n"
             "Content-Type: application/json\r\nPrefer: return=minimal\r\n"
         )
+        self._loop = asyncio.get_running_loop()
+        self._answer: asyncio.Future[None]
+        self._got = b""
+        self.transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Kept until the window is over."""
+        self.transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody may hang up on us."""
+        if not self._answer.done():
+            self._answer.set_exception(exc or RuntimeError("the gateway hung up"))
+
+    def data_received(self, data: bytes) -> None:
+        """An answer is whole when its head is and as much more as the head says."""
+        self._got += data
+        head, end, body = self._got.partition(b"\r\n\r\n")
+        if not end or len(body) < _length(head):
+            return
+        self._got = b""
+        if head.startswith(b"HTTP/1.1 20"):
+            self._answer.set_result(None)
+        else:
+            self._answer.set_exception(RuntimeError(f"the gateway said {head!r}"))
 
     async def ask(self) -> None:
         """One request and its answer."""
-        self._writer.write(self._request())
-        head = await self._reader.readuntil(b"\r\n\r\n")
-        if not head.startswith(b"HTTP/1.1 20"):
-            raise RuntimeError(f"the gateway said {head!r}")
-        await self._reader.readexactly(_length(head))
+        self._answer = self._loop.create_future()
+        self.transport.write(self._request())
+        await self._answer
 
     def _request(self) -> bytes:
         if self._verb == "select":
@@ -72,23 +96,21 @@ class Line:
 
 
 def _length(head: bytes) -> int:
-    for line in head.lower().split(b"\r\n"):
-        name, _, value = line.partition(b":")
-        if name == b"content-length":
-            return int(value)
-    return 0
+    found = LENGTH.search(head)
+    return int(found[1]) if found else 0
 
 
 async def main(asked: dict[str, Any]) -> Figures:
     """So many connections, until the window is over."""
     where = urlsplit(asked["url"])
+    loop = asyncio.get_running_loop()
     lines = []
     for _ in range(asked["connections"]):
-        reader, writer = await asyncio.open_connection(where.hostname, where.port)
-        lines.append((Line(asked, reader, writer), writer))
-    figures = await timed([line.ask for line, _ in lines], asked["window_s"])
-    for _, writer in lines:
-        writer.close()
+        _, line = await loop.create_connection(lambda: Line(asked), where.hostname, where.port)
+        lines.append(line)
+    figures = await timed([line.ask for line in lines], asked["window_s"])
+    for line in lines:
+        line.transport.close()
     return figures
 
 

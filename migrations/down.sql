@@ -65,7 +65,7 @@ drop function if exists
   public.cron_record_silent(uuid[]),
   public.cron_audit_request(),
   public.cron_max_attempts(text, text, integer),
-  public.cron_note_result(public.cron_runs),
+  public.cron_note_results(uuid[]),
   public.cron_close_runs(uuid[]),
   public.cron_end_requests(uuid[], text, text),
   public.cron_lose_requests(uuid[]),

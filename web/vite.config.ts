@@ -46,5 +46,6 @@ export default defineConfig({
     // LIMITS say it better.
     chunkSizeWarningLimit: 2000,
   },
-  test: { environment: 'jsdom', include: ['src/**/*.test.{ts,tsx}'] },
+  // One jsdom per worker, each file still in a context of its own.
+  test: { environment: 'jsdom', pool: 'vmThreads', include: ['src/**/*.test.{ts,tsx}'] },
 })

@@ -40,6 +40,7 @@ from agent.report.mirror import Mirror, Told
 from agent.report.outages import Outages
 from agent.report.outbox import Outbox
 from agent.report.owned import OwnJobs
+from agent.report.pace import within
 from agent.report.pauses import Pauses
 from agent.report.recover import recover
 from agent.report.streamer import LogStreamer
@@ -54,6 +55,8 @@ log = structlog.get_logger()
 
 FLUSH_S = 10.0
 """How long the last reports may take when the agent stops; what is left is sent by the next start."""
+REACH_S = 3.0
+"""So long an agent that stops waits for an answered beat, if there are reports: some call may just have failed."""
 FLUSH_LOGS_S = 2.0
 """The same for live output; what is left is dropped: the reports have it."""
 
@@ -332,6 +335,7 @@ class Agent:
         if not await self.slots.drain(self._config.drain_timeout_s):
             log.warning("drain_timeout is over; ending what still runs", running=len(self.slots.running()))
             await self.cancel()
+        await self._scheduler.hand_back()
 
     async def cancel(self) -> None:
         """End what runs, and wait until that is recorded."""
@@ -340,6 +344,7 @@ class Agent:
 
     async def stop(self) -> None:
         """Send what can be sent, say goodbye, end every loop."""
+        await self._reach()
         await self.loops.stop("heartbeat", "outbox", "log streamer", "mirror")
         await self._streamer.flush(FLUSH_LOGS_S)
         if self._link.accepted:
@@ -356,3 +361,9 @@ class Agent:
             if await self._journal.newest():
                 log.warning("reports that Supabase does not have yet are kept for the next start")
         log.info("agent stopped")
+
+    async def _reach(self) -> None:
+        """Whose call failed closed the link, and the heartbeat opens it again: reports that wait are worth that."""
+        with suppress(StateError):
+            if not self.heartbeat.ended.is_set() and await self._journal.newest():
+                await within(self._clock, REACH_S, self._link.wait_accepted())

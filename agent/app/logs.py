@@ -6,6 +6,7 @@ Much of what is logged was said by others (servers, requests, host names): none 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import sys
 from collections.abc import Callable
@@ -18,6 +19,8 @@ LogFormat = Literal["auto", "console", "json"]
 NOISY_LIBRARIES = ("httpx", "httpcore", "hpack", "realtime", "websockets", "watchfiles", "asyncio", "urllib3")
 """They log every request or frame at INFO; their warnings still come through."""
 
+_encode = json.JSONEncoder(default=str).encode
+
 
 def configure(*, level: str, style: LogFormat, redact: Callable[[str], str] = str) -> None:
     """Send structlog's and the standard library's records to stderr. `level`: debug, info, warning, error."""
@@ -25,18 +28,16 @@ def configure(*, level: str, style: LogFormat, redact: Callable[[str], str] = st
     number = logging.getLevelNamesMapping()[level.upper()]
     shared: list[structlog.types.Processor] = [
         structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso" if as_json else "%H:%M:%S", utc=as_json),
         structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+        _redactor(redact),
+        # After the redactor, which remembers clean words: an instant is another one in every line.
+        structlog.processors.TimeStamper(fmt="iso" if as_json else "%H:%M:%S", utc=as_json),
     ]
     tail: list[structlog.types.Processor] = (
-        [structlog.processors.format_exc_info, _redactor(redact), structlog.processors.JSONRenderer(default=str)]
+        [structlog.processors.JSONRenderer(serializer=lambda event, **_: _encode(event))]
         if as_json
-        else [
-            structlog.processors.format_exc_info,
-            _redactor(redact),
-            _only_visible,
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
-        ]
+        else [_only_visible, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     )
     structlog.configure(
         processors=[*shared, *tail],

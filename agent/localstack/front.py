@@ -17,6 +17,9 @@ from agent.localstack.refusal import Refusal
 
 ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<four>[0-9.]+))(?::[0-9]{1,5})?", re.ASCII)
 
+MOST_ADMITTED = 100
+"""Spellings that are remembered: the port may be any."""
+
 
 class OwnNames:
     """ASGI middleware: whoever asks under another name is refused, be it HTTP or a websocket (agent.control.hosts).
@@ -28,17 +31,24 @@ class OwnNames:
         self._app = app
         self._names = names
         self._any_address = any_address
+        self._admitted: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, or answer 421 in the API's shape."""
         host = host_of(scope)
-        if is_ours(host, self._names) or (self._any_address and _is_address(host)):
+        if host in self._admitted or self._admits(host):
             await self._app(scope, receive, send)
             return
         message = f"{host[:200]!r} is no name of this machine"
         hint = "Ask under 127.0.0.1 or localhost."
         body = {"code": "PGRST_LOCAL", "details": None, "hint": hint, "message": message}
         await Refusal(421, body).response()(scope, receive, send)
+
+    def _admits(self, host: str) -> bool:
+        admitted = is_ours(host, self._names) or (self._any_address and _is_address(host))
+        if admitted and len(self._admitted) < MOST_ADMITTED:
+            self._admitted.add(host)
+        return admitted
 
 
 class Front:
@@ -67,7 +77,7 @@ def _is_address(host: str) -> bool:
 
 def host_of(scope: Scope) -> str:
     """The `Host` header; two of them are none that `is_ours`."""
-    return ", ".join(Headers(scope=scope).getlist("host"))
+    return b", ".join([value for name, value in scope["headers"] if name == b"host"]).decode("latin-1")
 
 
 def asked_of(scope: Scope) -> Asked:

@@ -21,19 +21,19 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
 
 from agent.control.dashboard import Dashboard
 from agent.errors import StackError
 from agent.localstack.bounds import Bounds, Connection
+from agent.localstack.door import EXPOSED, Door, broken, left
 from agent.localstack.front import Front, OwnNames
 from agent.localstack.listen import Listen
-from agent.localstack.pgerrors import refusal
 from agent.localstack.refusal import Refusal, not_implemented
+from agent.localstack.rest import Rest
 
 log = structlog.get_logger()
 
-EXPOSED = ["Content-Encoding", "Content-Location", "Content-Range", "Content-Type", "Date", "Location", "Range-Unit"]
-EXPOSED += ["Preference-Applied", "X-Supabase-Api-Version", "Link", "X-Total-Count", "Retry-After"]
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 PORTS_TRIED = 50
 WS_MAX_BYTES = 5_000_000
@@ -46,17 +46,17 @@ GRACE_S = 3
 def application(
     routes: Sequence[BaseRoute],
     *,
+    rest: Rest | None = None,
     dashboard: Dashboard | None = None,
     names: Collection[str] = (),
     any_address: bool = False,
-) -> Starlette:
-    """The ASGI application around `routes`, behind `dashboard`; `names`, `any_address`: as OwnNames has them."""
+) -> ASGIApp:
+    """The ASGI application around `routes`, behind `rest` and `dashboard`; `names`, `any_address`: OwnNames'."""
     every = [method for method in METHODS if method != "OPTIONS"]
     handlers = {Refusal: _refused, HTTPException: _not_served, ClientDisconnect: _left, Exception: _broken}
-    return Starlette(
+    app: ASGIApp = Starlette(
         routes=[*routes, Route("/{rest:path}", _unknown, methods=every)],
         middleware=[
-            Middleware(OwnNames, names=names, any_address=any_address),
             *([Middleware(Front, dashboard=dashboard)] if dashboard else []),
             Middleware(
                 CORSMiddleware,
@@ -70,6 +70,7 @@ def application(
         ],
         exception_handlers=handlers,  # type: ignore[arg-type]  # Starlette types the handler by Exception
     )
+    return OwnNames(Door(app, rest) if rest else app, names=names, any_address=any_address)
 
 
 async def _unknown(request: Request) -> Response:
@@ -85,13 +86,11 @@ async def _not_served(request: Request, _: HTTPException) -> Response:
 
 
 async def _left(_: Request, __: ClientDisconnect) -> Response:
-    """Killed or cut off while it was still asking: no fault of ours, and nobody reads this."""
-    return Response(status_code=400)
+    return left()
 
 
 async def _broken(request: Request, err: Exception) -> Response:
-    log.error("the gateway failed to answer", method=request.method, path=request.url.path, exc_info=err)
-    return refusal(500, "PGRSTX00", "internal error of the local stack").response()
+    return broken(request.method, request.url.path, err)
 
 
 class _Server(uvicorn.Server):
@@ -133,7 +132,7 @@ class Gateway:
         """What whoever starts it has to be told."""
         return self._listen.warning
 
-    async def start(self, routes: Sequence[BaseRoute]) -> None:
+    async def start(self, routes: Sequence[BaseRoute], *, rest: Rest | None = None) -> None:
         """Bind and serve; StackError names a port that is taken."""
         tls = self._listen.tls
         if tls:
@@ -143,7 +142,13 @@ class Gateway:
         if self.warning:
             log.warning(self.warning)
         config = uvicorn.Config(
-            application(routes, dashboard=self._dashboard, names=self._names, any_address=self._listen.exposed),
+            application(
+                routes,
+                rest=rest,
+                dashboard=self._dashboard,
+                names=self._names,
+                any_address=self._listen.exposed,
+            ),
             ssl_certfile=tls.certificate if tls else None,
             ssl_keyfile=tls.key if tls else None,
             http=Connection,

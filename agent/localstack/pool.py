@@ -26,6 +26,7 @@ class Pool:
     """Connections of one role. `connection()` is one transaction: committed at its end, rolled back on an error."""
 
     def __init__(self, dsn: str, size: int) -> None:
+        self.size = size
         self._dsn = dsn
         self._pool = AsyncConnectionPool(
             dsn,
@@ -48,27 +49,17 @@ class Pool:
         await self._pool.close()
 
     @asynccontextmanager
-    async def lease(self) -> AsyncIterator[AsyncConnection]:
-        """A connection on its own: what is sent is committed as it comes. The same errors as `connection`."""
-        connection = await self._take()
-        try:
-            if not connection.autocommit:
-                await connection.set_autocommit(True)
-            yield connection
-        finally:
-            await self._pool.putconn(connection)
-
-    @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
         """A connection in a transaction. NoDatabase, or PoolTimeout when all of them are busy for 5 s."""
-        connection = await self._take()
+        connection = await self.take()
         try:
             async with connection:
                 yield connection
         finally:
             await self._pool.putconn(connection)
 
-    async def _take(self) -> AsyncConnection:
+    async def take(self) -> AsyncConnection:
+        """A connection to keep until `give_back`. The same errors as `connection`."""
         try:
             return await self._pool.getconn(timeout=QUICK_S)
         except PoolTimeout:
@@ -76,6 +67,10 @@ class Pool:
             # It pauses longer after each dead connection that it meets: throw them all out at once.
             await self._pool.check()
             return await self._pool.getconn(timeout=PATIENCE_S)
+
+    async def give_back(self, connection: AsyncConnection) -> None:
+        """What `take` gave, broken or not."""
+        await self._pool.putconn(connection)
 
     async def _probe(self) -> None:
         try:

@@ -135,7 +135,8 @@ class LocalStack:
             if self._prepare:
                 await self._prepare(self.dsn)
             self._progress("Starting the gateway")
-            await self._gateway.start(await self._open_services(self._keys))
+            routes, rest = await self._open_services(self._keys)
+            await self._gateway.start(routes, rest=rest)
             self._closers.append(self._gateway.stop)
             if isinstance(self.database, Cluster):
                 self.database.hold.tell(url=self.url)
@@ -185,7 +186,7 @@ class LocalStack:
     def _page_settings(self) -> Settings:
         return Settings(key=self.keys.publishable_key, project=self._options.project, local=True)
 
-    async def _open_services(self, keys: Keys) -> list[BaseRoute]:
+    async def _open_services(self, keys: Keys) -> tuple[list[BaseRoute], Rest]:
         options = self._options
         rest_pool = await self._pool("authenticator", options.pool_size)
         auth_pool = await self._pool("supabase_auth_admin", AUTH_CONNECTIONS)
@@ -197,8 +198,9 @@ class LocalStack:
         policy = Policy(ttl_s=options.token_ttl_s, issuer=lambda: f"{self.url}/auth/v1", sign_up=options.sign_up)
         auth = Auth(self._accounts, keys, policy=policy, limits=options.limits)
         rest = Rest(rest_pool, cache, keys, leeway_s=options.leeway_s)
+        self._closers.append(rest.stop)
         self._invitations = Invitations(auth, self._dashboard)
-        return [*rest.routes(), *realtime.routes(), *auth.routes(), self._invitations.route()]
+        return [*realtime.routes(), *auth.routes(), self._invitations.route()], rest
 
     async def _begin(self, start: Callable[[], Awaitable[None]], stop: Closer) -> None:
         """Remember how to end it first: a start that fails half-way is cleaned up too."""

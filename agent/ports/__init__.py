@@ -18,7 +18,7 @@ from agent.ports.connections import (
 )
 from agent.ports.http import HttpCalls, HttpEnd
 from agent.ports.jobs import Jobs
-from agent.ports.memory import BoxPause, Notes, OutboxStore, RunJournal, SlotJournal
+from agent.ports.memory import BoxPause, Claim, Notes, OutboxStore, RunJournal, SlotJournal
 from agent.ports.notices import Courier, NoticeCalls, NoticeStore, Pinger
 from agent.ports.processes import (
     CancelFlag,
@@ -49,6 +49,7 @@ __all__ = [
     "BoxPause",
     "CancelFlag",
     "ChangeListener",
+    "Claim",
     "ClaimCall",
     "CleanStream",
     "Clock",

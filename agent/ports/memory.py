@@ -9,6 +9,9 @@ from uuid import UUID
 
 from agent.model import LocalRun, OutboxEntry, Pause, PlannedRun, Report, Verdict
 
+Claim = tuple[UUID, int]
+"""A request, and how often it had been claimed then."""
+
 
 class RunJournal(Protocol):
     """The executor's and intake's durable record. Every method returns after the commit is on disk."""
@@ -26,8 +29,8 @@ class RunJournal(Protocol):
         """Forget planned runs: another agent runs their slots."""
         ...
 
-    async def begun(self, request_id: UUID, claims: int) -> bool:
-        """Whether a run of this claim was ever recorded here."""
+    async def begun(self, claims: Sequence[Claim]) -> Collection[Claim]:
+        """Those of these claims of which a run was ever recorded here."""
         ...
 
     async def unfinished(self) -> Sequence[LocalRun]:

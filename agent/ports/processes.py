@@ -81,6 +81,10 @@ class CancelFlag(Protocol):
         """Return the reason once it is set."""
         ...
 
+    def tell(self, told: Callable[[], None]) -> None:
+        """Call this once it is set, in the loop; for who would make a task to `wait`."""
+        ...
+
 
 class Payloads(Protocol):
     """Checks payloads and hands them over as files."""

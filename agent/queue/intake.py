@@ -225,28 +225,27 @@ class Intake:
         self._seq, self._answered = seq, False
 
     async def _admit_all(self, claimed: Claimed) -> None:
-        here = {(run.request_id, run.claims) for run in self._box.runner.running()}
-        known = await asyncio.gather(*(self._known(request, here) for request in claimed.requests))
-        for request, is_known in zip(claimed.requests, known, strict=True):
-            if is_known:
+        known = await self._known(claimed.requests)
+        for request in claimed.requests:
+            if (request.id, request.claims) in known:
                 log.info("request claimed before; not run twice", request=str(request.id), claims=request.claims)
             else:
                 await self._admit(request)
 
-    async def _known(self, request: Request, here: Collection[tuple[UUID | None, int | None]]) -> bool:
-        claim = (request.id, request.claims)
-        if claim in here:
-            return True
+    async def _known(self, requests: Sequence[Request]) -> Collection[tuple[UUID | None, int | None]]:
+        """Claims that have a run already. The journal is asked once for all: each question waits for its thread."""
+        here = {(run.request_id, run.claims) for run in self._box.runner.running()}
+        fresh = [claim for request in requests if (claim := (request.id, request.claims)) not in here]
         try:
-            return await self._box.journal.begun(*claim)
+            return here | set(await self._box.journal.begun(fresh)) if fresh else here
         except StateError as error:
-            # Ours, and not running: dropping it now would lose it. The executor commits a start or starts nothing.
-            log.warning("the journal could not be asked about a request", request=str(request.id), error=str(error))
-            return False
+            # Ours, and not running: dropping them now would lose them. The executor commits a start or starts nothing.
+            log.warning("the journal could not be asked about requests", requests=len(fresh), error=str(error))
+            return here
 
     async def _admit(self, request: Request) -> None:
         job = self._box.jobs.get(request.job_id)
-        log.info("request claimed", job=request.job_id, request=str(request.id), attempt=request.attempts)
+        log.debug("request claimed", job=request.job_id, request=str(request.id), attempt=request.attempts)
         if job is None:
             message = f'Job "{request.job_id}" is no longer in the YAML of this agent; add it, or run another job.'
             await self._box.reject(_run(request, _gone(request.job_id)), message)

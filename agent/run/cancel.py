@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from agent.ports import CancelFlag
 
@@ -13,6 +14,7 @@ class CancelSwitch(CancelFlag):
     def __init__(self) -> None:
         self._reason: str | None = None
         self._set = asyncio.Event()
+        self._told: list[Callable[[], None]] = []
 
     @property
     def reason(self) -> str | None:
@@ -24,6 +26,15 @@ class CancelSwitch(CancelFlag):
         if self._reason is None:
             self._reason = reason
             self._set.set()
+            for told in self._told:
+                told()
+
+    def tell(self, told: Callable[[], None]) -> None:
+        """Call this once it is set; now if it is."""
+        if self._reason is None:
+            self._told.append(told)
+        else:
+            told()
 
     async def wait(self) -> str:
         """Return the reason once it is set."""

@@ -32,6 +32,10 @@ Live = Callable[[Run], LiveSink]
 log = structlog.get_logger()
 
 
+def _unheard() -> None:
+    """Nobody waits for the place."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Edges:
     """The ports that a run goes through."""
@@ -78,8 +82,10 @@ class Executor:
         self._fleet = fleet
         self._rng = rng
 
-    async def execute(self, run: Run, cancel: CancelFlag) -> Outcome | None:
+    async def execute(self, run: Run, cancel: CancelFlag, over: Callable[[], None] = _unheard) -> Outcome | None:
         """Run to the end; returns after the end is committed. Nothing the command does is raised.
+
+        `over` is called in between: the command has ended, and that is about to be committed.
 
         The start is committed before anything is started; where that fails, nothing is, and the report says so.
         A slot of a shared job is won before: None means that nobody could be asked, and the run is planned as before.
@@ -98,7 +104,7 @@ class Executor:
             return None
         if turn is Turn.TAKEN:
             return await self._leave(run)
-        return await self._begin(run, token, cancel)
+        return await self._begin(run, token, cancel, over)
 
     async def _without_token(self, run: Run, token: GivenToken) -> Outcome | None:
         """Nothing is started that could only fail."""
@@ -109,7 +115,7 @@ class Executor:
             return await self.skip(run, Reason.NEEDS_REAUTH, f"Not started: {token.problem}")
         return await self._give_up(run, RunStatus.ERROR, Reason.SPAWN_FAILED, f"Not started: {token.problem}")
 
-    async def _begin(self, run: Run, token: GivenToken | None, cancel: CancelFlag) -> Outcome:
+    async def _begin(self, run: Run, token: GivenToken | None, cancel: CancelFlag, over: Callable[[], None]) -> Outcome:
         """Everything from the commit of the start on."""
         if cancel.reason:  # said while the slot was asked for: what was won ends in a row that says so
             return await self._give_up(run, *stopped(cancel.reason))
@@ -118,10 +124,11 @@ class Executor:
             await self._journal.record(reports.start(run, began))
         except StateError as err:
             return await self._give_up(run, RunStatus.ERROR, Reason.SPAWN_FAILED, f"Not started: {err}")
-        log.info("run started", job=run.job.id, run=str(run.id), trigger=run.trigger, attempt=run.attempt)
+        asked = {"request": str(run.request.id)} if run.request else {}
+        log.info("run started", job=run.job.id, run=str(run.id), trigger=run.trigger, attempt=run.attempt, **asked)
         if token is not None and token.problem:
             log.warning("run with a token that may be stale", run=str(run.id), why=token.problem)
-        return await self._started(run, token, began, cancel)
+        return await self._started(run, token, began, cancel, over)
 
     async def _turn(self, run: Run) -> Turn:
         """Whether the run is ours to begin."""
@@ -162,11 +169,14 @@ class Executor:
         """Record that the run ended in a fault of ours; returns when committed."""
         return await self._give_up(run, RunStatus.ERROR, None, why, began=began)
 
-    async def _started(self, run: Run, token: GivenToken | None, began: datetime, cancel: CancelFlag) -> Outcome:
+    async def _started(
+        self, run: Run, token: GivenToken | None, began: datetime, cancel: CancelFlag, over: Callable[[], None]
+    ) -> Outcome:
         """From after the commit of the start to after the commit of the end."""
         timer = self._clock.monotonic()
         capture = Capture(run.job.output_limit, self._redactor)
         performance = await self._performed(run, token, capture, cancel)
+        over()
         duration_ms = round((self._clock.monotonic() - timer) * 1000)
         status, reason, error = performance.ending
         outcome = Outcome(

@@ -28,6 +28,8 @@ class Entry:
     cancel: CancelSwitch = field(default_factory=CancelSwitch)
     started_at: datetime | None = None
     """None while it waits."""
+    over: bool = False
+    """The command has ended, and that is being recorded."""
     place: int = -1
     """In the line: who came first has the lower one, and keeps it when others go before."""
 
@@ -74,6 +76,7 @@ class Lanes:
         self.waiting: dict[UUID, Entry] = {}
         self._jobs = jobs
         self._concurrency = concurrency
+        self._over = 0
         self._tags = tags
         self._used: Counter[str] = Counter()
         self._lanes: dict[str, Lane] = {}
@@ -85,8 +88,12 @@ class Lanes:
 
     @property
     def free(self) -> int:
-        """How many more may begin, were there no other limit."""
-        return max(0, self._concurrency - len(self.active))
+        """How many more may begin, were there no other limit.
+
+        What is over leaves its place to the next while it is recorded, but no more of them than there are places: a
+        disk that is full holds up what comes.
+        """
+        return max(0, self._concurrency - len(self.active) + min(self._over, self._concurrency))
 
     def lane(self, job_id: str) -> Lane | None:
         """None: no run of this job is here."""
@@ -145,9 +152,16 @@ class Lanes:
         self._used.update(lane.tags)
         self.leave(entry)
 
+    def over(self, entry: Entry) -> None:
+        """Its command has ended: it is still its job's run, until `end`."""
+        if not entry.over:
+            entry.over = True
+            self._over += 1
+
     def end(self, entry: Entry) -> None:
-        """Its place is free."""
+        """It is recorded."""
         lane = self._lanes[entry.run.job.id]
+        self._over -= entry.over
         del self.active[entry.run.id], lane.active[entry.run.id]
         self._used.subtract(lane.tags)
         self._settle(entry.run.job.id, lane)

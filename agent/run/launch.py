@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from agent.model import Command, Json, Run, Trigger
 from agent.ports import Payloads, ProcessSpec
@@ -29,6 +30,11 @@ class Home:
     """Interpreter of `python` jobs that name none, absolute."""
     python_call: str
     """The program that calls a function in such an interpreter, absolute."""
+
+    @cached_property
+    def inherited(self) -> Mapping[str, str]:
+        """What every run gets of `base_env`."""
+        return {name: value for name, value in self.base_env.items() if not name.startswith(OWN_PREFIX)}
 
 
 def refusal(run: Run, payloads: Payloads) -> str | None:
@@ -97,6 +103,5 @@ def _environment(run: Run, home: Home, payload_file: str | None, token: Mapping[
         "REQUEST_ID": str(run.request.id) if run.request else None,
         "PAYLOAD": payload_file,
     }
-    inherited = {name: value for name, value in home.base_env.items() if not name.startswith(OWN_PREFIX)}
     own = {OWN_PREFIX + name: value for name, value in about.items() if value is not None}
-    return {**inherited, **run.job.command.env, **token, **own}
+    return {**home.inherited, **run.job.command.env, **token, **own}

@@ -31,8 +31,11 @@ log = structlog.get_logger()
 class Execution(Protocol):
     """What slots need of an executor (run/executor.py): each returns after its report is committed."""
 
-    async def execute(self, run: Run, cancel: CancelFlag) -> Outcome | None:
-        """Run to the end; None: it could not begin now, and nothing has happened."""
+    async def execute(self, run: Run, cancel: CancelFlag, over: Callable[[], None]) -> Outcome | None:
+        """Run to the end; None: it could not begin now, and nothing has happened.
+
+        `over` is called when the command has ended, before that is committed.
+        """
         ...
 
     async def reject(self, run: Run, message: str) -> Outcome:
@@ -255,7 +258,7 @@ class Slots(Runner):
                 await self._execution.reject(run, f'Job "{run.job.id}" is no longer in the YAML.')
             else:  # as the job is now: it may have been changed, or disabled, while the run waited
                 due = run if job == run.job else replace(run, job=job)
-                begun = await self._execution.execute(due, entry.cancel) is not None
+                begun = await self._execution.execute(due, entry.cancel, lambda: self._over(entry)) is not None
         except asyncio.CancelledError:
             self._draining = True
             raise
@@ -272,6 +275,13 @@ class Slots(Runner):
                 self._give_back(run)
             if not self._draining:
                 self._start_what_may()
+
+    def _over(self, entry: Entry) -> None:
+        """The next may begin while the end of this one waits for the disk."""
+        self._lanes.over(entry)
+        self._tell()
+        if not self._draining:
+            self._start_what_may()
 
     def _spawn(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         task = asyncio.create_task(_guarded(work, name), name=name)

@@ -186,16 +186,35 @@ def decide_retry(job: Job, run: PlannedRun, moment: Moment) -> Decision:
 def decide_gone(job: Job | None, run: PlannedRun, moment: Moment) -> Decision:
     """Give up a plan whose job is no longer in the YAML (None), or a start's retry after the next start.
 
-    A catch-up is forgotten: the row of its slot says already that it was missed, and why.
+    A catch-up is forgotten, and its slot handed back: the slot's row here says already that it was missed, and why.
     """
     if job is not None:
         return Decision(reports=[_given_up(run, Reason.AGENT_DOWN, _NEW_START)], dropped=[run])
     if run.trigger is Trigger.CATCH_UP and run.attempt == 1:
-        return Decision(dropped=[run])
+        return Decision(dropped=[run], released=[_given_up(run, _cause(run), f"Missed: {_GONE}")])
     if run.attempt == 1 and moment.late(run.due_at):
         return Decision(reports=[_given_up(run, moment.why_late(None, run.due_at))], dropped=[run])
     what = "Not tried again" if run.attempt > 1 else "Missed"
     return Decision(reports=[_given_up(run, Reason.REJECTED, f"{what}: {_GONE}")], dropped=[run])
+
+
+def decide_stop(job: Job | None, run: PlannedRun, moment: Moment) -> Decision:
+    """Hand back the slot of a run that may have been won and will not begin, for the agent stops.
+
+    Where policy may want the slot, the next start weighs it as a catch-up, under an id that nobody has closed.
+    """
+    if job is None or run.scheduled_for is None:
+        return decide_gone(None, run, moment)
+    if run.trigger is Trigger.CATCH_UP:
+        again = replace(run, run_id=uuid4())
+        return Decision(planned=[again], dropped=[run], released=_hand_back(job, [run]))
+    cause = moment.why_missed(job, run.scheduled_for)
+    chosen = _chosen(job, [run.scheduled_for], moment.now)
+    return Decision(
+        planned=[_catch_up(job, slot, cause, None) for slot in chosen],
+        reports=[missed(job, run.scheduled_for, cause, run_id=run.run_id)],
+        dropped=[run],
+    )
 
 
 def missed(job: Job, slot: datetime | None, cause: Reason, *, run_id: UUID | None = None) -> Report:
@@ -251,8 +270,11 @@ def _hand_back(job: Job, catch_ups: Iterable[PlannedRun]) -> list[Report]:
     """Catch-ups that are given up: the slot's `missed` row stands here already."""
     if job.placement is not Placement.ANY:
         return []
-    causes = ((run, Reason(run.cause) if run.cause else Reason.BUSY) for run in catch_ups)
-    return [missed(job, run.scheduled_for, cause, run_id=run.run_id) for run, cause in causes]
+    return [missed(job, run.scheduled_for, _cause(run), run_id=run.run_id) for run in catch_ups]
+
+
+def _cause(catch_up: PlannedRun) -> Reason:
+    return Reason(catch_up.cause) if catch_up.cause else Reason.BUSY
 
 
 def _of(plans: Mapping[datetime, PlannedRun], slots: Iterable[datetime]) -> list[PlannedRun]:

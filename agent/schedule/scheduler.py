@@ -18,7 +18,16 @@ import structlog
 from agent.errors import StateError
 from agent.model import Job, Overlap, PlannedRun, Reason, Run, RunStatus, ScheduleKind, Trigger
 from agent.ports import Clock, Jobs, Jumps, PauseState, Runner, SlotJournal, Turns
-from agent.schedule.decisions import Decision, Moment, decide_gone, decide_retry, decide_slots, missed
+from agent.schedule.decisions import (
+    Decision,
+    Moment,
+    decide_gone,
+    decide_retry,
+    decide_slots,
+    decide_stop,
+    missed,
+    must_be_won,
+)
 from agent.schedule.jitter import Spread
 from agent.schedule.plans import Plans
 from agent.schedule.timeline import Timeline
@@ -103,7 +112,22 @@ class Scheduler:
             cause=run.cause,
         )
         self._plans.take_back(plan)
+        self._offline_at = self._clock.now()
         self.kick()
+
+    async def hand_back(self) -> None:
+        """The agent stops: no slot stays won that did not begin. For after the end of `run`, when nothing runs."""
+        moment, decision = self._look_at_the_clock(), Decision()
+        try:
+            for run in await self._journal.planned():
+                job = self._timeline.jobs.get(run.job_id)
+                won = job is None or must_be_won(job, run)
+                if won and run.run_id in self._plans.asked and run.due_at <= moment.now:
+                    decision.add(decide_stop(job, run, moment))
+            if not decision.empty:
+                await self._commit(decision)
+        except StateError as err:
+            log.warning("slots that may have been won are handed back by the next start", error=str(err))
 
     async def run(self) -> None:
         """Until cancelled. A journal that fails is waited for: undecided slots are decided when it works again."""

@@ -11,6 +11,7 @@ begin
 end
 $$;
 
+drop function if exists public.cron_note_result(public.cron_runs);
 drop function if exists public.cron_rescuable(text, text, timestamptz);
 drop function if exists public.cron_sweep_project(text, text);
 
@@ -136,27 +137,50 @@ as $$
   ), 1))
 $$;
 
--- What became of a run, on the job's row: only forward in time, and only by an agent that serves the job.
--- A cancelled run is an error for the four-word UI and no failure for the count.
-create or replace function public.cron_note_result(p_run public.cron_runs)
+-- What became of these runs, on their jobs' rows: in this order, only forward in time, and only by an agent that serves
+-- the job. A cancelled run is an error for the four-word UI and no failure for the count. One update of a job however many
+-- runs it had: each is an event for everybody who watches the job. The caller holds the locks of the jobs.
+create or replace function public.cron_note_results(p_ids uuid[])
 returns void
 language plpgsql security definer
 set search_path = ''
 as $$
+declare
+  v_now timestamptz := clock_timestamp();
+  v_old public.cron_mirror;
+  v_new public.cron_mirror;
+  v_run record;
 begin
-  if p_run.started_at is null or p_run.status not in ('ok', 'error', 'timeout', 'cancelled', 'lost') then
-    return;
-  end if;
-  update public.cron_mirror m
-  set
-    last_run_at = least(p_run.started_at, clock_timestamp()),
-    last_status = case p_run.status when 'ok' then 'ok' else 'error' end,
-    last_duration_ms = p_run.duration_ms,
-    consecutive_failures = case p_run.status
-      when 'ok' then 0 when 'cancelled' then m.consecutive_failures else m.consecutive_failures + 1
-    end
-  where m.project_id = p_run.project_id and m.job_id = p_run.job_id and p_run.agent_id = any (m.agent_ids)
-    and (m.last_run_at is null or m.last_run_at < least(p_run.started_at, clock_timestamp()));
+  for v_old in
+    select m.* from public.cron_mirror m
+    where (m.project_id, m.job_id) in (select r.project_id, r.job_id from public.cron_runs r where r.id = any (p_ids))
+    order by m.id
+  loop
+    v_new := v_old;
+    for v_run in
+      select r.status, r.duration_ms, least(r.started_at, v_now) as began
+      from unnest(p_ids) with ordinality as n (id, place)
+      join public.cron_runs r on r.id = n.id
+      where r.project_id = v_old.project_id and r.job_id = v_old.job_id and r.agent_id = any (v_old.agent_ids)
+        and r.started_at is not null and r.status in ('ok', 'error', 'timeout', 'cancelled', 'lost')
+      order by n.place
+    loop
+      continue when v_new.last_run_at >= v_run.began;
+      v_new.last_run_at := v_run.began;
+      v_new.last_status := case v_run.status when 'ok' then 'ok' else 'error' end;
+      v_new.last_duration_ms := v_run.duration_ms;
+      v_new.consecutive_failures := case v_run.status
+        when 'ok' then 0 when 'cancelled' then v_new.consecutive_failures else v_new.consecutive_failures + 1
+      end;
+    end loop;
+    if v_new.last_run_at is distinct from v_old.last_run_at then
+      update public.cron_mirror m
+      set
+        last_run_at = v_new.last_run_at, last_status = v_new.last_status, last_duration_ms = v_new.last_duration_ms,
+        consecutive_failures = v_new.consecutive_failures
+      where m.id = v_old.id;
+    end if;
+  end loop;
 end
 $$;
 
@@ -169,22 +193,20 @@ language plpgsql security definer
 set search_path = ''
 as $$
 declare
-  v_run public.cron_runs;
-  v_count integer := 0;
+  v_closed uuid[];
 begin
   perform 1 from public.cron_mirror m
   where (m.project_id, m.job_id) in (select r.project_id, r.job_id from public.cron_runs r where r.id = any (p_ids))
   order by m.id for no key update;
-  for v_run in
+  with closed as (
     update public.cron_runs r
     set status = 'lost', reason = 'lost', finished_at = clock_timestamp(), error = coalesce(r.error, 'the agent stopped answering')
     where r.id = any (p_ids) and r.status = 'running'
-    returning r.*
-  loop
-    v_count := v_count + 1;
-    perform public.cron_note_result(v_run);
-  end loop;
-  return v_count;
+    returning r.id, r.started_at
+  )
+  select coalesce(array_agg(c.id order by c.started_at), '{}') into v_closed from closed c;
+  perform public.cron_note_results(v_closed);
+  return cardinality(v_closed);
 end
 $$;
 
@@ -423,7 +445,7 @@ $$;
 revoke all on function
   public.cron_actor_name(), public.cron_check_quota(public.cron_run_requests), public.cron_begin_request(),
   public.cron_silent_attempt(uuid, integer), public.cron_record_silent(uuid[]), public.cron_audit_request(),
-  public.cron_max_attempts(text, text, integer), public.cron_note_result(public.cron_runs), public.cron_close_runs(uuid[]),
+  public.cron_max_attempts(text, text, integer), public.cron_note_results(uuid[]), public.cron_close_runs(uuid[]),
   public.cron_end_requests(uuid[], text, text), public.cron_lose_requests(uuid[]),
   public.cron_rescuable(text, text, timestamptz, interval), public.cron_lock_ended(text, text),
   public.cron_sweep_project(text, text, interval), public.cron_close_orphaned_runs(text, timestamptz), public.cron_sweep(text)

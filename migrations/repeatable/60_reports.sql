@@ -112,7 +112,7 @@ as $$
   end
 $$;
 
--- One report: judges it, completes its request, writes the run, and notes it on the job. Returns null (accepted),
+-- One report: judges it, completes its request, writes the run. Returns null (accepted),
 -- 'duplicate', or why it was rejected. A fenced result closes its own run and touches nothing else.
 -- What stood for an attempt of this agent of which nothing was known gives way to the run.
 create or replace function public.cron_report_one(p_project text, p_agent text, p_report jsonb)
@@ -132,9 +132,11 @@ begin
   if v_old.id is null and v_run.request_id is not null then
     -- Asked for once, not for every row: a plan made for an empty table may look at them all.
     v_silent := public.cron_silent_attempt(v_run.request_id, v_run.attempt);
-    delete from public.cron_runs r
-    where r.id = v_silent and r.project_id = p_project
-      and r.agent_id = p_agent and r.job_id = v_run.job_id;
+    if exists (select 1 from public.cron_runs r where r.id = v_silent) then
+      delete from public.cron_runs r
+      where r.id = v_silent and r.project_id = p_project
+        and r.agent_id = p_agent and r.job_id = v_run.job_id;
+    end if;
   end if;
   if v_old.id is null and v_run.scheduled_for is not null then
     select r.* into v_slot from public.cron_runs r
@@ -151,7 +153,9 @@ begin
   if v_fenced and v_old.status = 'lost' then
     return 'fenced';
   end if;
-  delete from public.cron_runs r where r.id = v_slot.id;
+  if v_slot.id is not null then
+    delete from public.cron_runs r where r.id = v_slot.id;
+  end if;
   v_run.reason := coalesce(v_run.reason, v_slot.reason, case when v_old.status <> 'lost' then v_old.reason end);
   v_run.started_at := coalesce(v_run.started_at, case when v_run.status not in ('missed', 'skipped') then v_old.started_at end);
   v_run.scheduled_for := coalesce(v_old.scheduled_for, v_run.scheduled_for);
@@ -164,7 +168,6 @@ begin
   if v_fenced then
     return 'fenced';
   end if;
-  perform public.cron_note_result(v_run);
   return null;
 end
 $$;
@@ -182,6 +185,7 @@ declare
   v_report jsonb;
   v_why text;
   v_results jsonb := '[]';
+  v_accepted uuid[] := '{}';
 begin
   if v_stale is not null then
     return v_stale;
@@ -209,12 +213,16 @@ begin
       end if;
       v_why := format('invalid: %s %s', sqlstate, sqlerrm);
     end;
+    if v_why is null then
+      v_accepted := v_accepted || (v_report ->> 'run_id')::uuid;
+    end if;
     v_results := v_results || jsonb_build_object(
       'run_id', v_report -> 'run_id',
       'outcome', case when v_why is null then 'accepted' when v_why = 'duplicate' then 'duplicate' else 'rejected' end,
       'why', nullif(v_why, 'duplicate')
     );
   end loop;
+  perform public.cron_note_results(v_accepted);
   return jsonb_build_object('results', v_results, 'server_time', clock_timestamp());
 end
 $$;

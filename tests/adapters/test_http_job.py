@@ -21,7 +21,7 @@ from agent.model import HttpCall
 from agent.ports import HttpEnd
 from agent.run.cancel import CancelSwitch
 from tests.support.http_server import Asked, plain, serving
-from tests.support.waiting import wait_until
+from tests.support.waiting import paced, wait_until
 
 FLOOD = 64 * 2**20
 
@@ -225,10 +225,9 @@ async def test_what_cannot_be_sent_is_told(caller: Caller, call: dict, said: str
 async def test_a_drip_does_not_outlast_the_timeout(caller: Caller):
     async def drip(_: Asked, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        while not writer.is_closing():
+        async for _ in paced(50):
             writer.write(b".")
             await writer.drain()
-            await asyncio.sleep(0.02)
 
     async with serving(drip) as server:
         assert await caller.send(server.url, timeout_s=1) == HttpEnd(timed_out=True)

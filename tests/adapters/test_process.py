@@ -30,10 +30,18 @@ class Flag:
     def __init__(self) -> None:
         self.reason: str | None = None
         self._set = asyncio.Event()
+        self._told: list = []
 
     def set(self, reason: str = "cancelled") -> None:
         self.reason = reason
         self._set.set()
+        for told in self._told:
+            told()
+
+    def tell(self, told) -> None:
+        self._told.append(told)
+        if self.reason:
+            told()
 
     async def wait(self) -> str:
         await self._set.wait()
@@ -511,6 +519,7 @@ async def test_a_job_inherits_neither_ignored_nor_blocked_signals(box: Box):
         "class Never:\n"
         "    reason = None\n"
         "    async def wait(self): await asyncio.Event().wait()\n"
+        "    def tell(self, told): pass\n"
         "ask = 'import signal, json; print(json.dumps([[int(n) for n in signal.valid_signals()'"
         "    ' if signal.getsignal(n) is signal.SIG_IGN], [int(n) for n in signal.pthread_sigmask(0, [])]]))'\n"
         "spec = ProcessSpec(argv=[sys.executable, '-c', ask], env={}, workdir='/',"

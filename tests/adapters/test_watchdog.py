@@ -16,7 +16,7 @@ import pytest
 from agent.adapters.sdnotify import SystemdNotify
 from agent.adapters.watchdog import Watchdog
 from tests.support.agent_process import ROOT
-from tests.support.waiting import wait_until
+from tests.support.waiting import lapse, wait_until
 
 STUCK = """
 import asyncio, sys, threading
@@ -51,16 +51,25 @@ def test_a_stuck_loop_ends_the_process_with_every_stack_in_the_log() -> None:
 
 
 async def test_a_process_that_was_stopped_longer_than_the_limit_goes_on() -> None:
-    process = begin(STUCK.replace("sys.stdin.readline()", "await asyncio.sleep(0.05)"))
+    process = begin(STUCK)
+    assert process.stdin
+    assert process.stdout
+
+    def fed() -> bool:
+        process.stdin.write("go on\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "fed\n"
+        return True
+
     try:
-        assert process.stdout
-        process.stdout.readline()
+        fed()
+        await lapse(0.3)  # the thread looks, before and after, while nothing is fed
         process.send_signal(signal.SIGSTOP)
-        stopped = time.monotonic()
-        await wait_until(lambda: time.monotonic() > stopped + 1.5)
+        await lapse(1.5)
         process.send_signal(signal.SIGCONT)
-        for _ in range(40):  # two seconds' worth of turns
-            assert process.stdout.readline() == "fed\n"
+        await lapse(0.3)
+        resumed = time.monotonic()
+        await wait_until(lambda: fed() and time.monotonic() > resumed + 2)
         assert process.poll() is None
     finally:
         process.kill()

@@ -49,6 +49,8 @@ class Table(People):
         self.runs: list[Row] = []
         self.pieces: dict[str, list[Row]] = {}
         self.script: list[Any] = []
+        self.reading: list[Any] = []
+        """The same before each look at pieces."""
         self.cancelled = 0
 
     async def get_request(self, request_id: UUID) -> dict[str, Json] | None:
@@ -65,6 +67,8 @@ class Table(People):
         return [run for run in self.runs if run["id"] == str(first)]
 
     async def log_pieces(self, run_id: UUID, *, after: int) -> Sequence[dict[str, Json]]:
+        if self.reading:
+            self.reading.pop(0)()
         return [piece for piece in self.pieces.get(str(run_id), []) if piece["seq"] > after]
 
     async def cancel(self, request_id: UUID) -> dict[str, Json]:
@@ -124,15 +128,14 @@ async def test_a_run_without_pieces_is_shown_from_its_report() -> None:
     assert (screen.out, screen.err) == ("hello\n", "oh\n")
 
 
-async def test_last_pieces_that_come_after_the_report_are_waited_for() -> None:
+async def test_last_pieces_that_come_after_the_report_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "END_S", 5)
     table = Table()
     run = table.begin()
     table.print(run, "one\n")
     table.end(run, out="left out\n")
-    waiting = asyncio.ensure_future(watched(table))
-    await asyncio.sleep(0.01)
-    table.print(run, "two\n", "")
-    screen = await waiting
+    table.reading = [lambda: None, lambda: None, lambda: table.print(run, "two\n", "")]
+    screen = await watched(table)
     assert (screen.out, screen.notes) == ("one\ntwo\n", [])
 
 
@@ -176,12 +179,9 @@ async def test_ctrl_c_cancels_once_and_waits_for_the_end() -> None:
         return {}
 
     table.cancel = cancel
-    waiting = asyncio.ensure_future(
-        wait_for(table, uuid4(), interrupted=asked, on_cancel=lambda: said.append("cancelling"))
-    )
-    await asyncio.sleep(0.01)
-    asked.set()
-    assert (await waiting)["status"] == "error"
+    table.script = [lambda: None, asked.set]
+    row = await wait_for(table, uuid4(), interrupted=asked, on_cancel=lambda: said.append("cancelling"))
+    assert row["status"] == "error"
     assert (table.cancelled, said) == (1, ["cancelling"])
 
 

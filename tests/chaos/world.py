@@ -21,7 +21,7 @@ from tests.support.agent_process import AgentProcess
 from tests.support.fault_proxy import FaultProxy
 from tests.support.ledger import Broken, Kind, Ledger
 from tests.support.stack import Person, Project, StackThread
-from tests.support.waiting import wait_until
+from tests.support.waiting import lapse, wait_until
 
 HEAD = """\
 project: {project}
@@ -126,8 +126,8 @@ class World:
     # ── time and load ───────────────────────────────────────────────────────
 
     async def lapse(self, least: float, most: float | None = None) -> None:
-        """An instant chosen by the dice. Faults hit at random times: these waits have no condition to wait for."""
-        await asyncio.sleep(least if most is None else self.rng.uniform(least, most))
+        """An instant chosen by the dice: faults hit at random times."""
+        await lapse(least if most is None else self.rng.uniform(least, most))
 
     def press(self, count: int = 1, *jobs: str) -> None:
         """Press Run for random jobs of these, or of all that can be asked for."""
@@ -170,17 +170,12 @@ class World:
     # ── the end ─────────────────────────────────────────────────────────────
 
     async def settled(self) -> None:
-        """Wait until every request has ended, and every agent is up and has reported all it knew at some moment.
-
-        A shared slot whose answer was lost is asked for again after a rest (`agent.queue.turns`); till then
-        its row runs.
-        """
+        """Wait until every request has ended, and every agent is up and has reported all it knew at some moment."""
         await self.ledger.settled(PATIENCE_S)
         for agent in self.agents:
             if agent.process is not None and agent.process.poll() is None:
                 await wait_until(lambda agent=agent: self.works(agent), PATIENCE_S)
                 await wait_until(lambda agent=agent: unsent(agent) == 0, PATIENCE_S)
-        await wait_until(lambda: all(run["status"] != "running" for run in self.ledger.runs()), PATIENCE_S)
 
     async def goodbye(self) -> None:
         """Stop every agent as a person would, then see what each left behind."""

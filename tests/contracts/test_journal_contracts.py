@@ -49,10 +49,10 @@ async def test_a_run_that_began_is_unfinished_until_its_end_is_recorded(runs) ->
 
 async def test_a_claim_counts_as_begun_once_its_run_is_recorded(runs) -> None:
     request = uuid4()
-    assert not await runs.begun(request, 1)
+    claims = [(request, 1), (request, 2), (uuid4(), 1)]
+    assert not await runs.begun(claims)
     await runs.record(a_report(status=RunStatus.RUNNING, request_id=request, claims=1))
-    assert await runs.begun(request, 1)
-    assert not await runs.begun(request, 2)
+    assert set(await runs.begun(claims)) == {(request, 1)}
 
 
 async def test_a_request_is_unreported_while_its_run_goes_on(runs) -> None:

@@ -15,10 +15,12 @@ from typing import Any, Literal
 
 import pytest
 import pytest_asyncio
+import yaml
 from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
 
 from agent.cli.demo.operator import Operator
-from tests.e2e.conftest import start_agent
+from tests.e2e.conftest import StartAgent, mirrored, start_agent
+from tests.support.agent_process import AgentProcess
 from tests.support.browser import chromium
 from tests.support.stack import Person, Project
 
@@ -70,6 +72,7 @@ class Tab:
 
 
 OpenTab = Callable[..., Awaitable[Tab]]
+AgentWith = Callable[[str], Awaitable[AgentProcess]]
 
 
 def no_complaints(tabs: list[Tab]) -> None:
@@ -136,3 +139,15 @@ async def operator(project: Project) -> AsyncIterator[Operator]:
     async with Operator(project.url, project.keys.publishable_key, project.project_id) as someone:
         await someone.sign_in(project.operator.email, project.operator.password)
         yield someone
+
+
+@pytest.fixture
+def agent_with(start_agent: StartAgent, operator: Operator) -> AgentWith:
+    """Starts an agent with these jobs (YAML) and waits until Supabase knows them all and it hears Realtime."""
+
+    async def start(jobs: str) -> AgentProcess:
+        agent = start_agent(jobs)
+        await mirrored(operator, len(yaml.safe_load(jobs)["jobs"]))
+        return agent
+
+    return start

@@ -117,6 +117,7 @@ COLUMNS = (
     "reason",
     "started_at",
     "finished_at",
+    "request_id",
 )
 RUN = f"""
 insert into cron_runs (id, {", ".join(COLUMNS)}, duration_ms, exit_code, output, error, created_at)
@@ -132,6 +133,7 @@ class Showcase:
         self._project = project_id
         self._random = random.Random(7)  # noqa: S311 - a picture, no secret
         self._now = datetime.now(UTC)
+        self._live_request = self._id()
         self.live_run: UUID | None = None
         """The run that goes on, with live output."""
 
@@ -216,18 +218,18 @@ class Showcase:
             RUN,
             (
                 self._id(), self._project, job.job_id, job.agent, "schedule", slot, status, reason, began, ended,
-                took, exit_code, output, error, ended or slot,
+                None, took, exit_code, output, error, ended or slot,
             ),
         )  # fmt: skip
 
     def _add_live_run(self, db: psycopg.Connection[Any]) -> None:
-        began = self._now - timedelta(seconds=50)
+        began = self._now - timedelta(minutes=1) + timedelta(milliseconds=58)
         self.live_run = self._id()
         db.execute(
             RUN,
             (
                 self.live_run, self._project, "inbox-triage", "mac-mini", "request", None, "running", None, began, None,
-                None, None, None, None, began,
+                self._live_request, None, None, None, None, began,
             ),
         )  # fmt: skip
         for seq, line in enumerate(_OUTPUT):
@@ -253,7 +255,8 @@ class Showcase:
             _insert(
                 db, "cron_run_requests",
                 {
-                    "id": self._id(), "project_id": self._project, "job_id": job_id, "requested_by": "anna@example.com",
+                    "id": self._live_request if status == "running" else self._id(),
+                    "project_id": self._project, "job_id": job_id, "requested_by": "anna@example.com",
                     "requested_at": asked, "run_at": asked, "expires_at": asked + timedelta(hours=24), "status": status,
                     "picked_up_at": asked + timedelta(milliseconds=36) if agent else None, "completed_at": ended,
                     "claimed_by": agent, "attempts": int(agent is not None), "claims": int(agent is not None),

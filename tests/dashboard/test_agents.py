@@ -9,9 +9,9 @@ import pytest
 from playwright.async_api import Locator, expect
 
 from agent.cli.demo.operator import Operator
-from tests.dashboard.conftest import OpenTab, Tab
+from tests.dashboard.conftest import AgentWith, OpenTab, Tab
 from tests.dashboard.showcase import Showcase
-from tests.e2e.conftest import StartAgent, ended, mirrored
+from tests.e2e.conftest import ended
 from tests.support.stack import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -32,10 +32,9 @@ def let_time_pass(project: Project) -> None:
 
 
 async def test_an_agent_that_is_killed_is_offline_with_what_waits_for_it_and_comes_back(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project
 ) -> None:
-    agent = start_agent(JOBS)
-    await mirrored(operator)
+    agent = await agent_with(JOBS)
     tab = await open_tab(project.operator, "#/agents")
     await expect(card(tab).get_by_text("online", exact=True)).to_be_visible()
     await expect(card(tab).get_by_text("Realtime", exact=True)).to_be_visible()
@@ -55,10 +54,9 @@ async def test_an_agent_that_is_killed_is_offline_with_what_waits_for_it_and_com
 
 
 async def test_an_agent_that_is_told_to_stop_says_so_at_once(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project
+    open_tab: OpenTab, agent_with: AgentWith, project: Project
 ) -> None:
-    agent = start_agent(JOBS)
-    await mirrored(operator)
+    agent = await agent_with(JOBS)
     tab = await open_tab(project.viewer, "#/agents")
     await expect(card(tab).get_by_text("online", exact=True)).to_be_visible()
 
@@ -68,10 +66,9 @@ async def test_an_agent_that_is_told_to_stop_says_so_at_once(
 
 
 async def test_a_fault_in_the_yaml_is_shown_with_its_line_until_it_is_mended(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project
+    open_tab: OpenTab, agent_with: AgentWith, project: Project
 ) -> None:
-    agent = start_agent(JOBS)
-    await mirrored(operator)
+    agent = await agent_with(JOBS)
     tab = await open_tab(project.viewer, "#/agents")
     await expect(card(tab)).to_be_visible()
 
@@ -85,10 +82,9 @@ async def test_a_fault_in_the_yaml_is_shown_with_its_line_until_it_is_mended(
 
 
 async def test_an_operator_pauses_and_resumes_an_agent(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project
 ) -> None:
-    start_agent(JOBS)
-    await mirrored(operator)
+    await agent_with(JOBS)
     tab = await open_tab(project.operator, "#/agents")
     page = tab.page
     await page.get_by_role("button", name="Pause mac").click()
@@ -127,7 +123,12 @@ async def test_a_viewer_sees_the_agents_and_nothing_to_press(open_tab: OpenTab, 
     await expect(studio).to_contain_text("polling: Realtime is not connected")
     await expect(studio).to_contain_text("7.4 s behind Supabase's")
     await expect(attic).to_contain_text("2 requests wait for it to come back")
-    await expect(tab.page.get_by_role("region", name="What Supabase keeps")).to_contain_text("12")
+    await expect(attic).to_contain_text("0.9.0")
+    kept = tab.page.get_by_role("region", name="What Supabase keeps")
+    for table in ("cron_mirror", "cron_run_requests", "cron_runs"):
+        query = f"select count(*) as rows from {table} where project_id = %s"  # noqa: S608 - our own names
+        rows = project.sql(query, project.project_id)[0]["rows"]
+        await expect(kept.get_by_role("row", name=table)).to_contain_text(f"{table}{rows:,}")
     assert await tab.page.get_by_role("button", name=re.compile("Pause|Resume")).count() == 0
 
 

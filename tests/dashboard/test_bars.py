@@ -17,10 +17,10 @@ from bench import dashboard, tab
 from bench.dashboard import GOAL_PAINT_MS, GOAL_TASK_MS, GOAL_UPDATE_MS
 from bench.figures import Effort, percentiles
 from bench.ground import Ground
-from tests.dashboard.conftest import OpenTab
+from tests.dashboard.conftest import AgentWith, OpenTab
 from tests.dashboard.job_rows import job_row, job_table
 from tests.dashboard.showcase import Showcase
-from tests.e2e.conftest import StartAgent, ended, mirrored
+from tests.e2e.conftest import ended
 from tests.support.stack import Project
 from tests.support.waiting import wait_until
 
@@ -49,10 +49,9 @@ async def test_the_first_rows_are_there_within_a_second_and_a_half_of_a_cold_sta
 
 
 async def test_an_update_is_shown_soon_after_the_agent_wrote_it(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project
 ) -> None:
-    start_agent("jobs:\n  tick: {shell: 'sleep 0.3'}\n")
-    await mirrored(operator)
+    await agent_with("jobs:\n  tick: {shell: 'sleep 0.3'}\n")
     page = (await open_tab(project.operator)).page
     await expect(job_row(page, "tick")).to_be_visible()
     await expect(page.get_by_role("button", name="Live")).to_be_visible()

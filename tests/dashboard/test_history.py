@@ -8,9 +8,9 @@ import pytest
 from playwright.async_api import Page, expect
 
 from agent.cli.demo.operator import Operator
-from tests.dashboard.conftest import OpenTab
+from tests.dashboard.conftest import AgentWith, OpenTab
 from tests.dashboard.test_output import ask
-from tests.e2e.conftest import StartAgent, ended, mirrored
+from tests.e2e.conftest import ended
 from tests.support.stack import Project
 from tests.support.waiting import wait_until
 
@@ -123,10 +123,9 @@ async def test_a_missed_slot_says_why_and_has_a_page_without_output(open_tab: Op
 
 
 async def test_a_new_run_appears_and_ends_without_a_reload(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project
 ) -> None:
-    start_agent("jobs:\n  hello: {name: Say hello, run: [echo, hello]}\n")
-    await mirrored(operator)
+    await agent_with("jobs:\n  hello: {name: Say hello, run: [echo, hello]}\n")
     page = (await open_tab(project.operator, "#/runs")).page
     await expect(page.get_by_text("Nothing has run yet")).to_be_visible()
 

@@ -14,9 +14,9 @@ import pytest
 from playwright.async_api import Page, expect
 
 from agent.cli.demo.operator import Operator
-from tests.dashboard.conftest import OpenTab, Tab
+from tests.dashboard.conftest import AgentWith, OpenTab, Tab
 from tests.dashboard.test_output import ask, lines, screen
-from tests.e2e.conftest import StartAgent, ended, mirrored
+from tests.e2e.conftest import ended
 from tests.support.stack import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -57,11 +57,10 @@ async def unharmed(tab: Tab) -> None:
 
 
 async def test_hostile_names_and_errors_are_text_on_every_page(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project
 ) -> None:
     job = {"name": NAME, "run": ["python3", "-c", f"import sys; sys.exit({HTML + TURNED!r})"], "description": NAME}
-    start_agent(config({"evil": job}))
-    await mirrored(operator)
+    await agent_with(config({"evil": job}))
     # No agent of ours takes escape sequences in a name; somebody else's writer might.
     project.sql("update cron_mirror set name = %s where project_id = %s", NAME + CLEAR, project.project_id)
     request = await ask(operator, "evil")
@@ -77,10 +76,10 @@ async def test_hostile_names_and_errors_are_text_on_every_page(
 
 
 async def test_hostile_output_and_payloads_are_text(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project
 ) -> None:
     schema = {"type": "object"}
-    start_agent(
+    await agent_with(
         config(
             {
                 "echo": {"run": ["cat"], "payload": schema},
@@ -88,7 +87,6 @@ async def test_hostile_output_and_payloads_are_text(
             }
         )
     )
-    await mirrored(operator, 2)
     echoed = await ask(operator, "echo", p_payload={HTML: [TURNED, LINK, CLEAR]})
     printed = await ask(operator, "print")
     await ended(operator, echoed)
@@ -106,10 +104,9 @@ async def test_hostile_output_and_payloads_are_text(
 
 
 async def test_a_line_of_a_megabyte_is_shown_and_blocks_nothing(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project
 ) -> None:
-    start_agent(config({"flood": {"run": ["python3", "-c", PRINT], "limits": {"output": "1MiB"}}}))
-    await mirrored(operator)
+    await agent_with(config({"flood": {"run": ["python3", "-c", PRINT], "limits": {"output": "1MiB"}}}))
     request = await ask(operator, "flood")
     row = await ended(operator, request)
     assert len(row["result"]["stdout_tail"]) > MEGABYTE

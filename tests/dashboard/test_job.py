@@ -10,9 +10,9 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 
 from agent.cli.demo.operator import Operator
-from tests.dashboard.conftest import OpenTab
+from tests.dashboard.conftest import AgentWith, OpenTab
 from tests.dashboard.job_rows import says
-from tests.e2e.conftest import StartAgent, ended, mirrored
+from tests.e2e.conftest import ended
 from tests.support.stack import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -98,10 +98,9 @@ async def test_it_says_when_what_and_how_it_went(open_tab: OpenTab, project: Pro
 
 
 async def test_a_new_run_leaves_what_the_keyboard_chose_where_it_is_in_every_strip(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project
 ) -> None:
-    start_agent("jobs:\n  tick: {name: Tick, schedule: '0 0 1 1 *', run: [echo, tick]}\n")
-    await mirrored(operator)
+    await agent_with("jobs:\n  tick: {name: Tick, schedule: '0 0 1 1 *', run: [echo, tick]}\n")
     for _ in range(3):
         await ended(operator, (await operator.press_run("tick"))["id"])
     old = await operator.select("cron_runs", order="started_at")

@@ -10,9 +10,9 @@ import pytest
 from playwright.async_api import Page, expect
 
 from agent.cli.demo.operator import Operator
-from tests.dashboard.conftest import OpenTab
+from tests.dashboard.conftest import AgentWith, OpenTab
 from tests.dashboard.job_rows import glance, job_row, job_table, requests, says
-from tests.e2e.conftest import StartAgent, ended, mirrored
+from tests.e2e.conftest import ended
 from tests.support.processes import alive
 from tests.support.stack import Project
 from tests.support.waiting import wait_until
@@ -48,10 +48,9 @@ async def pause(page: Page, what: str) -> None:
 
 
 async def test_a_row_goes_live_from_queued_to_running_to_done_around_a_pause_of_the_project(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project, gate: Path
+    open_tab: OpenTab, agent_with: AgentWith, project: Project, gate: Path
 ) -> None:
-    start_agent(jobs(gate))
-    await mirrored(operator, 3)
+    await agent_with(jobs(gate))
     page = (await open_tab(project.operator)).page
     row = job_row(page, "hold")
     await expect(row).to_contain_text("never run")
@@ -83,14 +82,13 @@ async def test_a_row_goes_live_from_queued_to_running_to_done_around_a_pause_of_
     await expect(glance(page, "Running now")).to_have_text("Running now0")
     await expect(row.locator(".jobs-last time")).to_be_visible()
     await expect(row.locator(".jobs-duration")).to_contain_text("s")
-    await expect(row.get_by_role("img")).to_have_accessible_name("Last 1 runs: 1 ok")
+    await expect(row.get_by_role("group")).to_have_accessible_name("Last 1 runs: 1 ok")
 
 
 async def test_a_run_that_fails_turns_its_row_red_and_is_counted(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project, gate: Path
+    open_tab: OpenTab, agent_with: AgentWith, project: Project, gate: Path
 ) -> None:
-    start_agent(jobs(gate))
-    await mirrored(operator, 3)
+    await agent_with(jobs(gate))
     page = (await open_tab(project.operator)).page
     await expect(glance(page, "Failing in 24 h")).to_have_text("Failing in 24 h0")
     row = job_row(page, "broken")
@@ -109,10 +107,9 @@ async def test_a_run_that_fails_turns_its_row_red_and_is_counted(
 
 
 async def test_everything_is_done_by_keyboard_alone(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project, gate: Path
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project, gate: Path
 ) -> None:
-    start_agent(jobs(gate))
-    await mirrored(operator, 3)
+    await agent_with(jobs(gate))
     page = (await open_tab(project.operator)).page
     await expect(job_row(page, "hold")).to_be_visible()
 
@@ -131,8 +128,24 @@ async def test_everything_is_done_by_keyboard_alone(
     (request,) = await operator.select("cron_run_requests")
     assert request["result"]["reason"] == "cancelled"
 
+    await page.keyboard.press("ArrowUp")
+    await page.keyboard.press("r")
+    await says(job_row(page, "broken"), "error")
+    runs = job_row(page, "broken").get_by_role("group", name="Last 1 runs").get_by_role("link")
+    await expect(runs).to_have_count(1)
+    await page.keyboard.press("ArrowLeft")
+    await expect(runs.last).to_be_focused()
+    await page.keyboard.press("Escape")
+    await expect(job_row(page, "broken")).to_be_focused()
+    await page.keyboard.press("ArrowLeft")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/#/runs/*")
+
+    await page.go_back()
+    await expect(job_row(page, "broken")).to_be_visible()
+    await page.keyboard.press("/")
+    await tab_to_rows(page)
     await page.keyboard.press("End")
-    await expect(job_row(page, "idle")).to_be_focused()
     await page.keyboard.press("Home")
     await page.keyboard.press("Enter")
     await page.wait_for_url("**/#/jobs/broken")
@@ -149,10 +162,9 @@ async def tab_to_rows(page: Page) -> None:
 
 
 async def test_a_running_job_is_cancelled_from_its_row_to_its_last_process_and_two_tabs_show_the_same(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project, gate: Path
+    open_tab: OpenTab, agent_with: AgentWith, project: Project, gate: Path
 ) -> None:
-    start_agent(jobs(gate))
-    await mirrored(operator, 3)
+    await agent_with(jobs(gate))
     one = await open_tab(project.operator)
     other = await open_tab(beside=one)
     viewer = await open_tab(project.viewer)
@@ -181,10 +193,9 @@ def _read(path: Path) -> str:
 
 
 async def test_a_viewer_watches_and_no_key_of_theirs_runs_anything(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project, gate: Path
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project, gate: Path
 ) -> None:
-    start_agent(jobs(gate))
-    await mirrored(operator, 3)
+    await agent_with(jobs(gate))
     page = (await open_tab(project.viewer)).page
     await expect(job_row(page, "idle")).to_be_visible()
     await expect(page.get_by_text("Nobody has pressed Run yet")).to_be_visible()
@@ -210,10 +221,9 @@ from generate_series(1, 25) n"""
 
 
 async def test_the_last_twenty_requests_are_listed_live_and_one_of_them_is_run_again(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project, gate: Path
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project, gate: Path
 ) -> None:
-    start_agent(jobs(gate))
-    await mirrored(operator, 3)
+    await agent_with(jobs(gate))
     with psycopg.connect(project.stack.dsn) as db:
         db.execute("set session_replication_role = replica")  # past the trigger that makes them queued
         db.execute(OLD, [project.project_id])

@@ -9,9 +9,9 @@ import pytest
 from playwright.async_api import expect
 
 from agent.cli.demo.operator import Operator
-from tests.dashboard.conftest import OpenTab, Tab
+from tests.dashboard.conftest import AgentWith, OpenTab, Tab
 from tests.dashboard.showcase import Showcase
-from tests.e2e.conftest import StartAgent, ended, mirrored
+from tests.e2e.conftest import ended
 from tests.support.stack import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -68,13 +68,12 @@ async def test_what_was_known_stays_marked_and_is_right_again_afterwards(
 
 async def test_a_run_that_happened_meanwhile_shows_when_supabase_is_back(
     open_tab: OpenTab,
-    start_agent: StartAgent,
+    agent_with: AgentWith,
     operator: Operator,
     project: Project,
     supabase: Callable[[bool], None],
 ) -> None:
-    start_agent("jobs:\n  tick: {name: Tick, every: 2s, run: [echo, tick]}\n")
-    await mirrored(operator)
+    await agent_with("jobs:\n  tick: {name: Tick, every: 2s, run: [echo, tick]}\n")
     tab = await open_tab(project.viewer, "#/jobs/tick")
     tab.expects(REFUSED)
     await expect(tab.page.get_by_role("heading", name="Tick")).to_be_visible()

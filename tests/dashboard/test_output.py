@@ -10,8 +10,8 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 
 from agent.cli.demo.operator import Operator
-from tests.dashboard.conftest import OpenTab
-from tests.e2e.conftest import StartAgent, ended, mirrored
+from tests.dashboard.conftest import AgentWith, OpenTab
+from tests.e2e.conftest import ended
 from tests.support.stack import Project
 from tests.support.waiting import wait_until
 
@@ -43,12 +43,11 @@ async def at_end(page: Page) -> bool:
 
 
 async def test_output_is_followed_while_it_comes_paused_and_read_to_its_end(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project, tmp_path: Path
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
     first, rest = ("for i in $(seq 1 120); do echo line $i; done", "for i in $(seq 121 240); do echo line $i; done")
-    start_agent(jobs(story=f"{first}; {HOLD.format(gate=gate)}; {rest}"))
-    await mirrored(operator)
+    await agent_with(jobs(story=f"{first}; {HOLD.format(gate=gate)}; {rest}"))
     request = await ask(operator, "story")
     page = (await open_tab(project.operator, f"#/requests/{request}")).page
 
@@ -64,11 +63,10 @@ async def test_output_is_followed_while_it_comes_paused_and_read_to_its_end(
 
 
 async def test_scrolling_up_pauses_and_following_again_leads_to_the_end(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project, tmp_path: Path
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
-    start_agent(jobs(story=f"for i in $(seq 1 300); do echo line $i; done; {HOLD.format(gate=gate)}"))
-    await mirrored(operator)
+    await agent_with(jobs(story=f"for i in $(seq 1 300); do echo line $i; done; {HOLD.format(gate=gate)}"))
     request = await ask(operator, "story")
     page = (await open_tab(project.operator, f"#/requests/{request}")).page
     await expect(screen(page).get_by_text("line 300", exact=True)).to_be_visible()
@@ -84,11 +82,10 @@ async def test_scrolling_up_pauses_and_following_again_leads_to_the_end(
 
 
 async def test_colours_are_kept_and_nothing_else_of_a_terminal_is_obeyed(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project
 ) -> None:
     printed = r"printf '\033[31mred\033[0m \033]0;title\007\033[2Jkept\n10%%\r100%%\n\377\376bytes\n'"
-    start_agent(jobs(paint=printed))
-    await mirrored(operator)
+    await agent_with(jobs(paint=printed))
     request = await ask(operator, "paint")
     await ended(operator, request)
     page = (await open_tab(project.operator, f"#/requests/{request}")).page
@@ -99,10 +96,9 @@ async def test_colours_are_kept_and_nothing_else_of_a_terminal_is_obeyed(
 
 
 async def test_both_streams_can_be_looked_at_alone_and_the_error_comes_first(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project
 ) -> None:
-    start_agent(jobs(broken="for i in $(seq 1 40); do echo fine $i; done; echo 'no such host' >&2; exit 7"))
-    await mirrored(operator)
+    await agent_with(jobs(broken="for i in $(seq 1 40); do echo fine $i; done; echo 'no such host' >&2; exit 7"))
     request = await ask(operator, "broken")
     await ended(operator, request)
     page = (await open_tab(project.operator, f"#/requests/{request}")).page
@@ -118,10 +114,9 @@ async def test_both_streams_can_be_looked_at_alone_and_the_error_comes_first(
 
 
 async def test_output_is_copied_without_escapes_downloaded_as_it_was_and_found_where_it_is_not_drawn(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project
 ) -> None:
-    start_agent(jobs(long=r"for i in $(seq 1 3000); do printf '\033[32mrow\033[0m %s\n' $i; done"))
-    await mirrored(operator)
+    await agent_with(jobs(long=r"for i in $(seq 1 3000); do printf '\033[32mrow\033[0m %s\n' $i; done"))
     request = await ask(operator, "long")
     await ended(operator, request)
     tab = await open_tab(project.operator, f"#/requests/{request}", permissions=["clipboard-read", "clipboard-write"])
@@ -147,11 +142,10 @@ async def test_output_is_copied_without_escapes_downloaded_as_it_was_and_found_w
 
 
 async def test_output_stays_while_nothing_can_be_read_and_goes_on_after_that(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project, tmp_path: Path
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
-    start_agent(jobs(story=f"echo before; {HOLD.format(gate=gate)}; echo meanwhile"))
-    await mirrored(operator)
+    await agent_with(jobs(story=f"echo before; {HOLD.format(gate=gate)}; echo meanwhile"))
     request = await ask(operator, "story")
     tab = await open_tab(project.operator, f"#/requests/{request}")
     tab.expects("ERR_INTERNET_DISCONNECTED|WebSocket")

@@ -9,9 +9,9 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 
 from agent.cli.demo.operator import Operator
-from tests.dashboard.conftest import OpenTab
+from tests.dashboard.conftest import AgentWith, OpenTab
 from tests.dashboard.job_rows import job_row, requests, says
-from tests.e2e.conftest import StartAgent, ended, mirrored
+from tests.e2e.conftest import ended
 from tests.support.stack import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -57,10 +57,9 @@ async def send(dialog: Locator) -> None:
 
 
 async def test_a_form_of_the_schema_begins_with_its_defaults_and_what_is_filled_in_reaches_the_job(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project
 ) -> None:
-    start_agent(JOBS)
-    await mirrored(operator, 2)
+    await agent_with(JOBS)
     page = (await open_tab(project.operator)).page
     dialog = await form(page, "Resize")
     await expect(dialog.get_by_label("Picture")).to_be_focused()
@@ -104,10 +103,9 @@ async def test_a_form_of_the_schema_begins_with_its_defaults_and_what_is_filled_
 
 
 async def test_what_the_schema_refuses_is_said_at_its_field_and_nothing_is_queued(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project
 ) -> None:
-    start_agent(JOBS)
-    await mirrored(operator, 2)
+    await agent_with(JOBS)
     page = (await open_tab(project.operator)).page
     dialog = await form(page, "Resize")
     await dialog.get_by_label("width").fill("9000")
@@ -136,10 +134,9 @@ async def test_what_the_schema_refuses_is_said_at_its_field_and_nothing_is_queue
 
 
 async def test_the_form_and_its_json_are_two_views_of_one_payload_and_a_schema_without_fields_has_the_second_alone(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project
 ) -> None:
-    start_agent(JOBS)
-    await mirrored(operator, 2)
+    await agent_with(JOBS)
     page = (await open_tab(project.operator)).page
     dialog = await form(page, "Resize")
     await dialog.get_by_label("Picture").fill("a.png")

@@ -8,8 +8,7 @@ import pytest
 from playwright.async_api import expect
 
 from agent.cli.demo.operator import Operator
-from tests.dashboard.conftest import OpenTab
-from tests.e2e.conftest import StartAgent, mirrored
+from tests.dashboard.conftest import AgentWith, OpenTab
 from tests.support.stack import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -18,10 +17,9 @@ JOBS = "jobs:\n  hello: {name: Say hello, run: [echo, hello]}\n  broken: {shell:
 
 
 async def test_a_person_signs_in_sees_the_jobs_presses_run_and_sees_it_done(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project
 ) -> None:
-    start_agent(JOBS)
-    await mirrored(operator, 2)
+    await agent_with(JOBS)
     tab = await open_tab()
     page = tab.page
     await page.get_by_label("E-mail").fill(project.operator.email)
@@ -38,10 +36,9 @@ async def test_a_person_signs_in_sees_the_jobs_presses_run_and_sees_it_done(
 
 
 async def test_a_link_of_the_stack_opens_the_page_signed_in_and_leaves_no_token_behind(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project
+    open_tab: OpenTab, agent_with: AgentWith, project: Project
 ) -> None:
-    start_agent(JOBS)
-    await mirrored(operator, 2)
+    await agent_with(JOBS)
     page = (await open_tab(project.operator)).page
     await expect(page.get_by_role("table", name="Jobs").get_by_role("row").filter(has_text="Say hello")).to_be_visible()
     assert "token" not in page.url

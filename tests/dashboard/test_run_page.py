@@ -10,9 +10,9 @@ import pytest
 from playwright.async_api import Page, expect
 
 from agent.cli.demo.operator import Operator
-from tests.dashboard.conftest import OpenTab
+from tests.dashboard.conftest import AgentWith, OpenTab
 from tests.dashboard.test_output import HOLD, ask, jobs, screen
-from tests.e2e.conftest import StartAgent, ended, mirrored
+from tests.e2e.conftest import ended
 from tests.support.processes import alive
 from tests.support.stack import Project
 from tests.support.waiting import wait_until
@@ -34,11 +34,10 @@ def status(page: Page, word: str) -> object:
 
 
 async def test_a_running_request_is_cancelled_to_its_last_process_and_two_tabs_show_the_same(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project, tmp_path: Path
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project, tmp_path: Path
 ) -> None:
     started = tmp_path / "pid"
-    start_agent(jobs(endless=f"echo $$ > {started}; echo begun; while :; do sleep 0.1; done"))
-    await mirrored(operator)
+    await agent_with(jobs(endless=f"echo $$ > {started}; echo begun; while :; do sleep 0.1; done"))
     request = await ask(operator, "endless")
     first = await open_tab(project.operator, f"#/requests/{request}")
     await expect(screen(first.page).get_by_text("begun")).to_be_visible()
@@ -71,10 +70,9 @@ async def test_a_waiting_request_is_cancelled_at_once(open_tab: OpenTab, operato
 
 
 async def test_run_again_asks_with_the_same_payload_and_leads_to_the_new_request(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project
 ) -> None:
-    start_agent(PAYLOAD)
-    await mirrored(operator, 3)
+    await agent_with(PAYLOAD)
     request = await ask(operator, "resize", p_payload={"width": 640})
     await ended(operator, request)
     page = (await open_tab(project.operator, f"#/requests/{request}")).page
@@ -92,10 +90,9 @@ async def test_run_again_asks_with_the_same_payload_and_leads_to_the_new_request
 
 
 async def test_each_attempt_has_its_output_and_the_stages_their_latencies(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project
 ) -> None:
-    start_agent(PAYLOAD)
-    await mirrored(operator, 3)
+    await agent_with(PAYLOAD)
     request = await ask(operator, "flaky")
     await ended(operator, request)
     page = (await open_tab(project.operator, f"#/requests/{request}")).page
@@ -116,10 +113,9 @@ async def test_each_attempt_has_its_output_and_the_stages_their_latencies(
 
 
 async def test_a_timeout_is_told_in_words(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project
 ) -> None:
-    start_agent(PAYLOAD)
-    await mirrored(operator, 3)
+    await agent_with(PAYLOAD)
     await ended(operator, await ask(operator, "slow"))
     (run,) = await operator.select("cron_runs")
     page = (await open_tab(project.operator, f"#/runs/{run['id']}")).page
@@ -132,11 +128,10 @@ async def test_a_timeout_is_told_in_words(
 
 
 async def test_a_viewer_watches_and_cannot_cancel_or_run(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project, tmp_path: Path
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
-    start_agent(jobs(story=f"echo begun; {HOLD.format(gate=gate)}"))
-    await mirrored(operator)
+    await agent_with(jobs(story=f"echo begun; {HOLD.format(gate=gate)}"))
     request = await ask(operator, "story")
     page = (await open_tab(project.viewer, f"#/requests/{request}")).page
 
@@ -158,10 +153,9 @@ where project_id = %s"""
 
 
 async def test_a_run_whose_agent_died_is_given_up_by_whoever_looks_at_it_and_the_page_says_what_that_means(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project
 ) -> None:
-    agent = start_agent(jobs(endless="echo begun; sleep 60"))
-    await mirrored(operator)
+    agent = await agent_with(jobs(endless="echo begun; sleep 60"))
     request = await ask(operator, "endless")
     page = (await open_tab(project.operator, f"#/requests/{request}")).page
     await expect(screen(page).get_by_text("begun")).to_be_visible()

@@ -12,10 +12,10 @@ from playwright.async_api import expect
 
 from agent.cli.demo.operator import Operator
 from tests.dashboard.axe import violations
-from tests.dashboard.conftest import OpenTab
+from tests.dashboard.conftest import AgentWith, OpenTab
 from tests.dashboard.hosted import AWAY, hosted, let_the_token_expire, sign_in, stored
 from tests.dashboard.showcase import Showcase
-from tests.e2e.conftest import StartAgent, ended, mirrored
+from tests.e2e.conftest import ended
 from tests.support.blocking_proxy import BlockingProxy
 from tests.support.door import Door
 from tests.support.stack import Person, Project
@@ -153,10 +153,9 @@ async def test_a_project_without_jobs_says_what_will_publish_them(open_tab: Open
 
 
 async def test_the_jobs_page_says_whom_requests_wait_for(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project
+    open_tab: OpenTab, agent_with: AgentWith, project: Project
 ) -> None:
-    agent = start_agent("jobs:\n  hello: {name: Say hello, run: [echo, hello]}\n")
-    await mirrored(operator)
+    agent = await agent_with("jobs:\n  hello: {name: Say hello, run: [echo, hello]}\n")
     agent.kill()
     project.sql(
         "update cron_agent_beats set last_seen_at = last_seen_at - interval '60 s' where project_id = %s",
@@ -282,10 +281,9 @@ async def test_a_token_that_expired_while_supabase_is_away_is_renewed_when_it_is
 
 
 async def test_without_realtime_the_page_says_so_reads_every_ten_seconds_and_is_live_again_afterwards(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project, tmp_path: Path
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project, tmp_path: Path
 ) -> None:
-    start_agent("jobs:\n  hello: {name: Say hello, run: [echo, hello]}\n")
-    await mirrored(operator)
+    await agent_with("jobs:\n  hello: {name: Say hello, run: [echo, hello]}\n")
     tab = await open_tab()
     tab.expects(AWAY)
     page = tab.page

@@ -9,19 +9,18 @@ import pytest
 from playwright.async_api import expect
 
 from agent.cli.demo.operator import Operator
-from tests.dashboard.conftest import OpenTab
+from tests.dashboard.conftest import AgentWith, OpenTab
 from tests.dashboard.showcase import Showcase
-from tests.e2e.conftest import StartAgent, ended, mirrored
+from tests.e2e.conftest import ended
 from tests.support.stack import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 async def test_a_run_of_a_real_agent_shows_and_opens_by_keyboard(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project
 ) -> None:
-    start_agent("jobs:\n  tick: {name: Tick, schedule: '0 0 1 1 *', run: [echo, tick]}\n")
-    await mirrored(operator)
+    await agent_with("jobs:\n  tick: {name: Tick, schedule: '0 0 1 1 *', run: [echo, tick]}\n")
     tab = await open_tab(project.operator, "#/timeline")
     page = tab.page
     await expect(page.get_by_text("no runs")).to_be_visible()
@@ -41,10 +40,9 @@ async def test_a_run_of_a_real_agent_shows_and_opens_by_keyboard(
 
 
 async def test_what_is_expected_follows_the_schedule_and_a_pause_takes_it_away(
-    open_tab: OpenTab, start_agent: StartAgent, operator: Operator, project: Project
+    open_tab: OpenTab, agent_with: AgentWith, operator: Operator, project: Project
 ) -> None:
-    start_agent("jobs:\n  tick: {name: Tick, schedule: '30 */4 * * *', run: [echo, tick]}\n")
-    await mirrored(operator)
+    await agent_with("jobs:\n  tick: {name: Tick, schedule: '30 */4 * * *', run: [echo, tick]}\n")
     tab = await open_tab(project.operator, "#/timeline?show=next")
     expected = tab.page.get_by_role("listbox", name="Tick").get_by_role("option")
     await expect(expected).to_have_count(6)

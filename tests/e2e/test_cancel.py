@@ -14,7 +14,7 @@ from tests.e2e.conftest import StartAgent, ended, mirrored
 from tests.support.blocking_proxy import BlockingProxy
 from tests.support.processes import alive
 from tests.support.stack import Project
-from tests.support.waiting import wait_until
+from tests.support.waiting import lapse, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120), pytest.mark.xdist_group("e2e")]
 
@@ -135,7 +135,7 @@ async def test_a_run_that_ends_at_that_very_moment_ends_exactly_once(
     async def press_and_cancel() -> str:
         request = await operator.press_run("brief")
         await wait_until(lambda: begun(request["id"]))
-        await asyncio.sleep(spread.uniform(0, 0.15))
+        await lapse(spread.uniform(0, 0.15))
         await cancel(operator, request["id"])
         return str(request["id"])
 

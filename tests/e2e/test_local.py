@@ -18,8 +18,8 @@ import httpx
 import psycopg
 import pytest
 
-from tests.localstack.test_listen import make_tls
 from tests.support.agent_process import ROOT, AgentProcess
+from tests.support.certificate import make_tls
 from tests.support.local import Local, local_in
 from tests.support.processes import alive
 from tests.support.waiting import wait_until

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import StartAgent
+from tests.support.fault_proxy import FaultProxy
 from tests.support.ledger import Ledger
 from tests.support.waiting import wait_until
 
@@ -47,6 +48,36 @@ async def test_what_waits_for_its_turn_goes_back_to_the_queue_when_the_agent_sto
     agent.start()
     await ledger.settled()
     assert {(row["status"], row["attempts"]) for row in ledger.requests()} == {("done", 1)}
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_a_slot_whose_answer_was_lost_does_not_stay_running_when_the_agent_stops(
+    start_agent: StartAgent, project: Any, away: bool
+) -> None:
+    jobs = f"{SYNC}jobs: {{tick: {{every: 2s, run: ['true'], placement: any, catch_up: all}}}}\n"
+
+    def rows(status: str) -> list[Any]:
+        of = "select scheduled_for from cron_runs where project_id = %s and status = %s"
+        return list(project.sql(of, project.project_id, status))
+
+    async with FaultProxy(project.url) as proxy:
+        agent = start_agent(jobs, url=proxy.url)
+        await wait_until(lambda: rows("ok"))
+        proxy.lose_answers("cron_claim_slot", 2)  # a call whose connection breaks is made once more
+        await wait_until(lambda: agent.events("a slot could not be asked for"))
+        if away:
+            await proxy.cut()
+        agent.signal(signal.SIGTERM)
+        assert await asyncio.to_thread(agent.wait) == 0
+        won = rows("running") if away else rows("missed")
+        assert len(won) == 1
+        if away:
+            await proxy.mend()
+        assert away or not rows("running")
+        agent.start()
+        await wait_until(lambda: won[0] in rows("ok") and not rows("running"))
+        assert await asyncio.to_thread(agent.stop) == 0
+    assert not rows("running")
 
 
 async def _mirrored(project: Any) -> None:

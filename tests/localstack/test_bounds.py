@@ -15,8 +15,9 @@ from starlette.routing import Route
 from websockets.asyncio.client import connect
 
 from agent.localstack import bounds, gateway
-from agent.localstack.bounds import MAX_HEADERS, MAX_URL, Bounds
+from agent.localstack.bounds import MAX_HEADERS, MAX_URL
 from agent.localstack.gateway import Gateway
+from agent.localstack.rest import Rest
 from tests.support.stack import StackThread
 from tests.support.waiting import wait_until
 
@@ -98,7 +99,7 @@ async def test_a_declared_body_over_the_limit_is_413_before_it_is_sent(served: G
 
 
 async def test_a_body_that_does_not_come_is_408(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(Bounds.__init__.__kwdefaults__, "body_s", 0.05)
+    monkeypatch.setattr(bounds, "BODY_S", 0.05)
     running = Gateway()
     await running.start([Route("/rest/v1/echo", _echo, methods=["POST"])])
     answer = await said(running.port, HEAD + b"connection: close\r\ncontent-length: 10\r\n\r\nhalf")
@@ -127,7 +128,7 @@ async def test_so_is_the_second_head_of_a_connection(served: Gateway, monkeypatc
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_an_answer_that_takes_long_is_not_hung_up_on(monkeypatch: pytest.MonkeyPatch, streamed: bool) -> None:
     monkeypatch.setattr(bounds, "HEAD_S", 0.01)
-    monkeypatch.setitem(Bounds.__init__.__kwdefaults__, "body_s", 0.01)
+    monkeypatch.setattr(bounds, "BODY_S", 0.01)
 
     async def parts() -> AsyncIterator[bytes]:
         began = time.monotonic()
@@ -165,3 +166,117 @@ async def test_who_comes_when_too_many_are_there_is_told_503(monkeypatch: pytest
         writer.close()
         await writer.wait_closed()
     await running.stop()
+
+
+# ── what the parser itself would take for ever ────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET /" + b"a" * 62_000 + b" HTTP/1.1\r\nhost: localhost\r\n\r\n", b"414"),
+        (b"GET /" + b"a" * 600_000, b"431"),
+        (HEAD + b"x: " + b"y" * 70_000 + b"\r\n\r\n", b"431"),
+        (HEAD + b"x: " + b"y" * 600_000, b"431"),
+        (HEAD + b"transfer-encoding: chunked\r\n\r\n2;" + b"z" * 600_000, b"4"),
+        (HEAD + b"transfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx: " + b"y" * 600_000, b"4"),
+        ("GET /rest/v1/echo?ä HTTP/1.1\r\nhost: localhost\r\n\r\n".encode(), b"400"),
+        (b"GET / HTTP/1.1\r\nhost localhost\r\n\r\n", b"400"),
+    ],
+)
+async def test_a_head_or_trailer_without_end_is_hung_up_on(served: Gateway, sent: bytes, status: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    with contextlib.suppress(ConnectionError):  # it may hang up before it has read everything
+        writer.write(sent)
+        await writer.drain()
+    with contextlib.suppress(ConnectionError):
+        answer = await reader.read()
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 " + status), answer
+    writer.close()
+
+
+async def test_what_comes_after_a_chunked_body_is_no_header_and_after_a_refusal_nothing(served: Gateway) -> None:
+    chunks = b"transfer-encoding: chunked\r\nconnection: close\r\n\r\n2\r\nok\r\n0\r\n" + b"x: y\r\n" * 200 + b"\r\n"
+    assert b"200 OK" in await said(served.port, HEAD + chunks)
+    second = b"GET /rest/v1/echo HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    answer = await said(served.port, b"GET /" + b"a" * 62_000 + b" HTTP/1.1\r\nhost: localhost\r\n\r\n" + second)
+    assert answer.count(b"HTTP/1.1 ") <= 1
+
+
+# ── the same limits on the short way to /rest/v1 ──────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("GET", f"/rest/v1/things?{'a' * MAX_URL}", {}, 414),
+        ("GET", "/rest/v1/things", {f"x-{n}": "y" for n in range(MAX_HEADERS)}, 431),
+        ("GET", "/rest/v1/things", {f"x-{n}": "y" * 5000 for n in range(10)}, 431),
+        ("GET", "/rest/v1/things", {}, 401),
+    ],
+)
+async def test_the_short_way_keeps_the_limits_and_lets_a_page_read_what_it_says(
+    bare: StackThread, method: str, path: str, headers: dict[str, str], status: int
+) -> None:
+    async with httpx.AsyncClient(verify=False, base_url=bare.url) as client:  # noqa: S501 # plain HTTP
+        answer = await client.request(method, path, headers={"origin": "https://example.com"} | headers)
+    assert answer.status_code == status
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["vary"] == "Origin"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [(b"content-length: 17000000\r\n\r\n", b"413"), (b"content-length: 10\r\n\r\nhalf", b"408")],
+)
+async def test_the_short_way_keeps_the_limits_of_bodies(
+    bare: StackThread, monkeypatch: pytest.MonkeyPatch, sent: bytes, status: bytes
+) -> None:
+    monkeypatch.setattr(bounds, "BODY_S", 0.05)
+    head = b"POST /rest/v1/things HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
+    head += f"apikey: {bare.keys.publishable_key}\r\n".encode()
+    answer = await said(bare.local._gateway.port, head + sent)
+    assert answer.startswith(b"HTTP/1.1 " + status), answer
+
+
+# ── answers on the short way are written by us ────────────────────────────────
+
+
+def asking(stack: StackThread, line: str, *more: str) -> bytes:
+    """A request with a key."""
+    head = (line, "host: localhost", f"apikey: {stack.keys.secret_key}", *more)
+    return "".join(f"{each}\r\n" for each in (*head, "")).encode()
+
+
+async def test_requests_in_one_go_are_answered_one_after_the_other(table: StackThread) -> None:
+    numbers = (1, 2, 3)
+    lines = [f"GET /rest/v1/things?select=n&n=eq.{number} HTTP/1.1" for number in numbers]
+    sent = b"".join(asking(table, line) for line in lines[:-1]) + asking(table, lines[-1], "connection: close")
+    answer = await said(table.local._gateway.port, sent)
+    assert [part.partition(b"\r\n\r\n")[2] for part in answer.split(b"HTTP/1.1 200 OK\r\n")[1:]] == [
+        f'[{{"n":{number}}}]'.encode() for number in numbers
+    ]
+    assert answer.count(b"connection: close") == 1
+
+
+async def test_http_1_0_and_head_are_answered_as_they_want_it(table: StackThread) -> None:
+    port = table.local._gateway.port
+    answer = await said(port, asking(table, "GET /rest/v1/things?select=n&n=eq.1 HTTP/1.0"))
+    assert b"connection: close" in answer
+    assert answer.endswith(b'\r\n\r\n[{"n":1}]')
+    answer = await said(port, asking(table, "HEAD /rest/v1/things?select=n&n=eq.1 HTTP/1.1", "connection: close"))
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert answer.endswith(b"\r\n\r\n")
+
+
+async def test_a_fault_of_ours_on_the_short_way_is_a_500_that_tells_nothing(
+    bare: StackThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: object) -> Response:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(Rest, "answer", fails)
+    answer = await said(bare.local._gateway.port, asking(bare, "GET /rest/v1/things HTTP/1.1", "connection: close"))
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert b"PGRSTX00" in answer
+    assert b"secret" not in answer

@@ -14,6 +14,8 @@ from agent.localstack.footing import Footing, Kind, find_footing
 from agent.localstack.postgres import Cluster
 from tests.localstack.clusters import KINDS, Make, ask, run
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
 
 @pytest.fixture
 def closed_home(open_dir: Path) -> Path:
@@ -25,8 +27,6 @@ def closed_home(open_dir: Path) -> Path:
     return home
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_clone_under_a_closed_home_runs(closed_home: Path, open_dir: Path, kind: Kind) -> None:
     before = {path: stat.S_IMODE(path.stat().st_mode) for path in (closed_home, closed_home / "venv")}

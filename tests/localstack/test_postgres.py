@@ -23,6 +23,8 @@ from tests.localstack.clusters import KINDS, Make, ask, run, socket_dir
 from tests.support.processes import alive
 from tests.support.waiting import wait_until
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -251,7 +253,9 @@ async def main():
     await cluster.start()
     try:
         print(cluster.pid, cluster._socket_dir, cluster._server._watcher.pid, flush=True)
-        await asyncio.sleep(60)
+        here = asyncio.StreamReader()
+        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(here), sys.stdin)
+        await here.read()  # until the test ends us, or is gone itself
     finally:
         await cluster.stop()
 
@@ -263,6 +267,7 @@ async def start_parent(created: Path, state: Path) -> tuple[asyncio.subprocess.P
     shutil.copytree(created, state)
     parent = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", textwrap.dedent(PARENT), str(state / "postgres"), str(ROOT)),
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
     assert parent.stdout

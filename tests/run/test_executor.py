@@ -41,7 +41,7 @@ SLOT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 class WallClock:
-    """Real time: a real process is at work."""
+    """Real time, for a real process is at work; but nobody waits before a report is tried again."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -50,7 +50,7 @@ class WallClock:
         return asyncio.get_running_loop().time()
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(min(seconds, 0.05))
+        await asyncio.sleep(0)
 
 
 class Screen:
@@ -131,6 +131,21 @@ async def test_a_run_is_recorded_before_it_begins_and_after_it_ended(box: Box):
     assert (end.exit_code, end.reason, end.error, end.result) == (0, None, None, None)
     assert sorted(end.output.splitlines()) == ["err", "out"]
     assert (outcome.stdout.text, outcome.stderr.text) == ("out\n", "err\n")
+
+
+async def test_it_says_that_the_command_has_ended_before_that_is_recorded(box: Box):
+    run, known = a_run(shell("true")), []
+    await box.executor.execute(run, box.cancel, lambda: known.append([each.status for each in box.journal.of(run)]))
+    assert known == [[RunStatus.RUNNING]]
+
+
+def test_who_is_told_of_a_cancellation_is_told_once_also_when_it_came_before():
+    switch, told = CancelSwitch(), []
+    switch.tell(lambda: told.append(f"before {switch.reason}"))
+    switch.set("shutdown")
+    switch.set("cancelled")
+    switch.tell(lambda: told.append(f"after {switch.reason}"))
+    assert told == ["before shutdown", "after shutdown"]
 
 
 def test_a_run_of_a_month_has_a_duration_that_the_database_can_hold():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
@@ -21,12 +22,14 @@ class FakeExecution:
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
         self._ends: dict[UUID, asyncio.Future[None]] = {}
+        self._overs: dict[UUID, Callable[[], None]] = {}
         self.log: list[tuple[str, Run]] = []
         self.fails_to_record = False
 
-    async def execute(self, run: Run, cancel) -> Outcome:
+    async def execute(self, run: Run, cancel, over) -> Outcome:
         self.log.append(("began", run))
         end = self._ends[run.id] = asyncio.get_running_loop().create_future()
+        self._overs[run.id] = over
         told = asyncio.create_task(cancel.wait())
         await asyncio.wait({end, told}, return_when=asyncio.FIRST_COMPLETED)
         told.cancel()
@@ -52,6 +55,10 @@ class FakeExecution:
     async def broken(self, run: Run, began: datetime, why: str) -> Outcome:
         self.log.append((f"broken: {why}", run))
         return self._outcome(None)
+
+    def over(self, run: Run) -> None:
+        """The command has ended; `end` follows, when that is committed."""
+        self._overs[run.id]()
 
     def end(self, run: Run, fault: Exception | None = None) -> None:
         if fault:
@@ -560,3 +567,47 @@ async def test_a_job_that_has_been_slow_is_quick_again_after_some_quick_runs() -
         await after_runs_of(house, ALLOW, 0.01)
     await house.submit(requested(ALLOW))
     assert house.slots.ahead()[1] == ["allow"]
+
+
+# ── the end waits for the disk ──────────────────────────────────────────────
+
+
+async def test_the_next_begins_while_an_end_is_being_recorded_but_not_of_a_job_that_runs_alone():
+    b, first, next_, alone = box(1), scheduled(QUEUE), scheduled(ALLOW), scheduled(QUEUE)
+    await b.submit(first, alone, next_)
+    assert (b.of(alone), b.of(next_)) == ([], [])
+    b.execution.over(first)
+    await settle()
+    assert (b.of(alone), b.of(next_)) == ([], ["began"])
+    assert len(b.slots.running()) == 3
+    await b.end(first)
+    await b.end(next_)
+    assert b.of(alone) == ["began"]
+
+
+async def test_ends_that_cannot_be_recorded_hold_up_what_comes():
+    b, runs = box(2), [requested(ALLOW) for _ in range(6)]
+    await b.submit(*runs)
+    for run in runs[:4]:
+        assert b.of(run) == ["began"]
+        b.execution.over(run)
+        b.execution.over(run)
+        await settle()
+    assert [b.of(run) for run in runs[4:]] == [[], []]
+    assert b.slots.free == 0
+    await b.end(runs[0])
+    assert [b.of(run) for run in runs[4:]] == [["began"], []]
+    for run in runs[1:]:
+        await b.end(run)
+    assert (b.slots.running(), b.slots.free) == ([], 2)
+
+
+async def test_nothing_begins_in_place_of_what_is_over_while_draining():
+    b, first, second = box(1), scheduled(ALLOW), scheduled(ALLOW)
+    await b.submit(first, second)
+    drained = asyncio.create_task(b.slots.drain(60))
+    await settle()
+    b.execution.over(first)
+    await b.end(first)
+    assert await drained
+    assert b.of(second) == []

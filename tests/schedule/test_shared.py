@@ -150,6 +150,89 @@ async def test_a_job_disabled_after_a_crash_hands_its_slots_back(world, shared):
     assert world.journal.plans == {}
 
 
+async def stopped(world) -> None:
+    await world.kill()
+    await world.scheduler.hand_back()
+
+
+async def test_an_agent_that_stops_hands_back_what_it_may_have_won_and_catches_it_up_under_another_id(world, shared):
+    world.runner.waits = True
+    await world.start(shared(), shared(job_id="none", catch_up=CatchUp.NONE))
+    await world.advance(hours=1)
+    world.turns.shut()
+    for run in world.runner.runs:
+        world.scheduler.take_back(run)
+    await stopped(world)
+    assert world.missed() == world.missed("none") == ["13:00 offline"]
+    assert [each.run_id for each in world.journal.reports] == [run.id for run in world.runner.runs]
+    world.turns.reopen()
+    await world.start()
+    assert world.ran() == ["schedule 13:00", "catch_up 13:00 offline"]
+    assert world.runner.runs[-1].id != world.runner.runs[0].id
+    assert world.ran("none") == ["schedule 13:00"]
+
+
+async def test_one_that_waits_for_a_place_after_that_is_handed_back_too(world, shared):
+    world.runner.waits = True
+    await world.start(shared())
+    await world.advance(hours=1)
+    world.scheduler.take_back(world.runner.runs[0])
+    await settle()
+    assert world.ran() == ["schedule 13:00"] * 2  # the runner has it again, and will leave it unbegun
+    await stopped(world)
+    assert [each.run_id for each in world.journal.reports] == [world.runner.runs[0].id]
+
+
+async def test_a_catch_up_is_handed_back_without_news_for_the_history(world, shared):
+    world.runner.waits = True
+    await world.start(shared())
+    world.sleep(hours=1, minutes=30)
+    await world.advance(minutes=1)
+    (caught_up,) = world.runner.runs
+    world.turns.shut()
+    world.scheduler.take_back(caught_up)
+    await stopped(world)
+    assert lifted(world) == ["13:00 asleep"]
+    assert [each.run_id for each in world.journal.released] == [caught_up.id]
+    assert world.missed() == ["13:00 asleep"]
+    (plan,) = world.journal.plans.values()
+    assert plan.run_id != caught_up.id
+
+
+async def test_what_was_never_asked_for_stays_planned_when_the_agent_stops(world, shared, job):
+    world.runner.waits = True
+    await world.start(shared(), job(job_id="mine"))
+    await world.advance(hours=1)
+    await stopped(world)
+    assert world.journal.reports == []
+    assert set(world.journal.plans) == {run.id for run in world.runner.runs}
+
+
+async def test_a_journal_that_fails_leaves_it_to_the_next_start(world, shared):
+    world.runner.waits = True
+    await world.start(shared())
+    await world.advance(hours=1)
+    (run,) = world.runner.runs
+    world.turns.shut()
+    world.scheduler.take_back(run)
+    world.journal.full = True
+    await stopped(world)
+    world.journal.full = False
+    assert list(world.journal.plans) == [run.id]
+
+
+async def test_a_catch_up_whose_job_is_gone_hands_its_slot_back(world, shared, job):
+    world.runner.waits = True
+    await world.start(shared())
+    world.sleep(hours=1, minutes=30)
+    await world.advance(minutes=1)
+    (caught_up,) = world.runner.runs
+    await world.kill()
+    await world.start(job(job_id="other"))
+    assert [each.run_id for each in world.journal.released] == [caught_up.id]
+    assert world.journal.plans == {}
+
+
 async def test_every_is_counted_from_the_epoch_so_that_all_agents_and_lives_agree(world):
     period = Schedule(kind=ScheduleKind.EVERY, expr="420000", timezone="UTC", every_s=420)
     await world.start(a_job(schedule=period, placement=Placement.ANY))

@@ -298,6 +298,29 @@ def test_failures_are_counted_until_a_success_and_a_cancellation_is_none(stage: 
     assert stage.job("backup")["consecutive_failures"] == 0
 
 
+def test_a_batch_changes_the_row_of_each_job_once_and_says_what_its_runs_said_one_by_one(
+    stage: Stage, agent: Agent
+) -> None:
+    agent.sync(a_job("backup"), a_job("other"))
+    stage.owner.sql(
+        "create table touched (job_id text);"
+        "create function touched() returns trigger language plpgsql security definer as $$ begin"
+        "  insert into public.touched values (new.job_id); return null; end $$;"
+        "create trigger touched after update on cron_mirror for each row execute function touched()"
+    )
+    told = [("backup", "ok", 1), ("backup", "error", 2), ("other", "ok", 3), ("backup", "timeout", 4)]
+    late = [("backup", "ok", 3), ("backup", "cancelled", 5), ("other", "skipped", 6)]
+    agent.report(
+        *(
+            a_report(job_id=job, status=status, started_at=f"2026-03-02T00:0{minute}:00+00:00")
+            for job, status, minute in told + late
+        )
+    )
+    rows = [(stage.job(job)["last_status"], stage.job(job)["consecutive_failures"]) for job in ("backup", "other")]
+    assert rows == [("error", 2), ("ok", 0)]
+    assert stage.owner.one("select array_agg(job_id order by job_id) from touched") == ["backup", "other"]
+
+
 def test_a_clock_ahead_of_time_does_not_freeze_the_jobs_last_run(stage: Stage, agent: Agent) -> None:
     agent.report(a_report(started_at="2199-01-01T00:00:00+00:00"))
 

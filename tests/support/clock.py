@@ -8,7 +8,7 @@ import itertools
 from datetime import UTC, datetime, timedelta
 
 SETTLE_TURNS = 50
-"""Turns of the event loop after each wake-up: enough for chains of tasks whose every await ends in a fake."""
+"""Turns of the event loop after each wake-up, at most: tasks whose every await ends in a fake rest long before."""
 
 
 class VirtualClock:
@@ -61,6 +61,9 @@ class VirtualClock:
 
 
 async def settle() -> None:
-    """Let every task that can go on go on."""
+    """Let every task that can go on go on: until nothing but ourselves is ready."""
+    ready = asyncio.get_running_loop()._ready  # type: ignore[attr-defined]
     for _ in range(SETTLE_TURNS):
         await asyncio.sleep(0)
+        if not ready:
+            return

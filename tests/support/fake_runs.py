@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID, uuid4
 
 from agent.errors import StateError
 from agent.model import Command, HttpCall, Job, Json, LocalRun, PlannedRun, Report, Request, Run, RunStatus, Trigger
-from agent.ports import CancelFlag, HttpEnd, OutputSink
+from agent.ports import CancelFlag, Claim, HttpEnd, OutputSink
 
 
 def a_job(job_id: str = "job", *argv: str, **fields) -> Job:
@@ -62,8 +62,10 @@ class FakeJournal:
         for run_id in run_ids:
             self.planned.pop(run_id, None)
 
-    async def begun(self, request_id: UUID, claims: int) -> bool:
-        return any(each.request_id == request_id and each.claims == claims for each in self.reports)
+    async def begun(self, claims: Sequence[Claim]) -> Collection[Claim]:
+        return {(each.request_id, each.claims) for each in self.reports if each.request_id and each.claims} & set(
+            claims
+        )
 
     async def unfinished(self) -> Sequence[LocalRun]:
         last = {report.run_id: report for report in self.reports}

@@ -11,6 +11,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -74,6 +75,13 @@ class StackThread:
         return self.local.dsn
 
     def start(self) -> None:
+        begin = self.local._gateway.start
+
+        async def remember(*services: Any, **more: Any) -> None:
+            self._serve = partial(begin, *services, **more)
+            await self._serve()
+
+        self.local._gateway.start = remember  # type: ignore[method-assign]  # what it serves, for `start_gateway`
         self.call(self.local.start())
 
     def stop(self) -> None:
@@ -123,15 +131,12 @@ class StackThread:
 
     def stop_gateway(self) -> None:
         """The gateway alone goes away; Postgres stays."""
-        server = self.local._gateway._server
-        assert server is not None
-        self._routes = server.config.app.routes[:-1]  # type: ignore[union-attr]  # without the gateway's own
         self.call(self.local._gateway.stop())
 
     def start_gateway(self) -> None:
         """Where it was."""
         self.local._gateway._wanted = self.local._gateway.port
-        self.call(self.local._gateway.start(self._routes))
+        self.call(self._serve())
 
     @property
     def _cluster(self) -> Cluster:

@@ -187,13 +187,11 @@ async def _until(condition: Callable[[], bool]) -> None:
 async def _first(child: _Child, timeout_s: float, cancel: CancelFlag) -> str | None:
     """What ends the command: None by itself, `timeout` or `cancel`."""
     timer = asyncio.get_running_loop().call_later(timeout_s, child.over.set)
-    cancelled = asyncio.create_task(cancel.wait(), name="cancellation of a run")
-    cancelled.add_done_callback(lambda _: child.over.set())
+    cancel.tell(child.over.set)
     try:
         await child.over.wait()
     finally:
         timer.cancel()
-        cancelled.cancel()
     if child.exited.is_set():
         return None
     return "cancel" if cancel.reason else "timeout"

@@ -23,7 +23,7 @@ from agent.adapters.sqlite.statements import SQL
 from agent.adapters.sqlite.writer import Writer
 from agent.errors import StateError
 from agent.model import LocalRun, OutboxEntry, PlannedRun, Report, RunStatus, Verdict
-from agent.ports import Clock
+from agent.ports import Claim, Clock
 
 log = structlog.get_logger()
 
@@ -85,9 +85,9 @@ class Journal:
         if self._clock.monotonic() - self._pruned_at > _PRUNE_EVERY_S:
             await self._prune()
 
-    async def begun(self, request_id: UUID, claims: int) -> bool:
-        """Whether a run of this claim was ever recorded here."""
-        return await self._writer.do(lambda db: runs.begun(db, request_id, claims))
+    async def begun(self, claims: Sequence[Claim]) -> Collection[Claim]:
+        """Those of these claims of which a run was ever recorded here."""
+        return await self._writer.do(lambda db: runs.begun(db, claims))
 
     async def unfinished(self) -> Sequence[LocalRun]:
         """Begun and not ended, without `exec` runs: those belong to another process, which may be alive."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -13,6 +13,7 @@ from agent.adapters.sqlite.rows import local_run, micros, planned_row, planned_r
 from agent.adapters.sqlite.statements import SQL
 from agent.errors import StateError
 from agent.model import LocalRun, PlannedRun, Report, RunStatus, Trigger
+from agent.ports import Claim
 
 RUNS_KEPT = 200
 """Ended runs per job that ran, and as many that never began; the same as on the server (docs/rpc.md, retention)."""
@@ -56,7 +57,8 @@ def record(
     else:
         db.execute(SQL["finish_run"], row)
     notices.note_end(db, report, final=retry is None and report.retry_in_s is None and not made_good)
-    db.execute(SQL["unplan"], row)
+    if report.request_id is None:  # only slots are planned
+        db.execute(SQL["unplan"], row)
     if retry is not None:
         db.execute(SQL["plan"], planned_row(retry))
     if report.job_id in limits.prune:
@@ -147,9 +149,10 @@ def drop(db: sqlite3.Connection, run_ids: Sequence[UUID]) -> None:
     db.executemany(SQL["unplan"], [{"run_id": str(run_id)} for run_id in run_ids])
 
 
-def begun(db: sqlite3.Connection, request_id: UUID, claims: int) -> bool:
-    """Whether a run of this claim is recorded."""
-    return bool(db.execute(SQL["begun"], {"request_id": str(request_id), "claims": claims}).fetchone()[0])
+def begun(db: sqlite3.Connection, claims: Sequence[Claim]) -> Collection[Claim]:
+    """Those of which a run is recorded."""
+    asked = ((claim, {"request_id": str(claim[0]), "claims": claim[1]}) for claim in claims)
+    return {claim for claim, values in asked if db.execute(SQL["begun"], values).fetchone()[0]}
 
 
 def unfinished(db: sqlite3.Connection) -> Sequence[LocalRun]:

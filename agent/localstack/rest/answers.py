@@ -15,6 +15,7 @@ from agent.localstack.rest.parameters import not_satisfiable
 from agent.localstack.rest.preferences import SCHEMA, Media, Preferences
 from agent.localstack.rest.session import Result
 
+NO_LENGTH = {204, 304}
 PARTIAL, OK, CREATED, EMPTY = 206, 200, 201, 204
 
 
@@ -26,6 +27,18 @@ class Shown:
     preferences: Preferences
     head: bool = False
     listed: bool = True
+
+
+class Answer(Response):
+    """With headers that are known to be sound: lower-case names, values on one line."""
+
+    def __init__(self, body: bytes, status: int, headers: Mapping[str, str]) -> None:
+        self.body = body
+        self.status_code = status
+        self.background = None
+        self.raw_headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        if status >= OK and status not in NO_LENGTH and "content-length" not in headers:
+            self.raw_headers.append((b"content-length", b"%d" % len(body)))
 
 
 def check_single(result: Result) -> None:
@@ -133,7 +146,7 @@ def _response(result: Result, status: int, headers: dict[str, str], body: bytes)
         status = int(result.status)
     if result.headers is not None:
         headers |= _own_headers(result.headers)
-    return Response(body, status, headers=headers)
+    return Answer(body, status, headers)
 
 
 def _own_headers(text: str) -> dict[str, str]:

@@ -65,7 +65,11 @@ def parse_query(pairs: Iterable[tuple[str, str]], *, arguments: bool = False) ->
 def canonical(pairs: Iterable[tuple[str, str]]) -> str:
     """The query string for `Content-Location`: sorted by name, without the key."""
     shown = sorted((pair for pair in pairs if pair[0] != OURS), key=lambda pair: pair[0])
-    return "&".join(f"{quote(key, safe='')}={quote(value, safe='')}" for key, value in shown)
+    return "&".join(f"{_quoted(key)}={_quoted(value)}" for key, value in shown)
+
+
+def _quoted(text: str) -> str:
+    return text if text.isascii() and text.isalnum() else quote(text, safe="")
 
 
 def intersect(window: Window, header: str) -> Window:

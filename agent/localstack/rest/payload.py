@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import NoReturn
 from urllib.parse import parse_qsl
 
-from starlette.requests import Request
+from starlette.types import Receive
 
 from agent.localstack.pgerrors import refusal
-from agent.localstack.refusal import read_body
+from agent.localstack.refusal import read_whole
 from agent.model.value import Json
 
 JSON = "application/json"
@@ -44,10 +44,9 @@ class Body:
     form: tuple[tuple[str, str], ...] = ()
 
 
-async def read(request: Request, *, function: bool) -> Body:
-    """The body of `request`; PGRST102 where it is not what it says."""
-    kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
-    raw = await read_body(request)
+async def read(receive: Receive, kind: str, *, function: bool) -> Body:
+    """The body that `receive` gives, whose content type is `kind`; PGRST102 where it is not what it says."""
+    raw = await read_whole(receive)
     if function and kind in RAW:
         return Body(kind=kind, raw=raw)
     if kind == FORM:
@@ -92,13 +91,16 @@ def arguments_of(body: Body) -> tuple[tuple[str, ...], str]:
 def _json(raw: bytes) -> tuple[str, Json]:
     try:
         text = raw.decode("utf-8")
-        return text, json.loads(text, parse_constant=_no_constant)
+        return text, DECODER.decode(text)
     except (ValueError, RecursionError) as err:
         raise refusal(400, "PGRST102", "Empty or invalid json") from err
 
 
 def _no_constant(word: str) -> NoReturn:
     raise ValueError(word)
+
+
+DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def _csv(raw: bytes) -> list[Json]:

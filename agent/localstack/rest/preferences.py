@@ -37,6 +37,8 @@ class Preferences:
     timezone: str | None = None
     max_affected: int | None = None
     unknown: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    """All of it, as it was said."""
 
     @property
     def returning(self) -> bool:
@@ -93,7 +95,8 @@ def parse_preferences(headers: Iterable[str]) -> Preferences:
     given: dict[str, str] = {}
     unknown: list[str] = []
     timezone, affected = None, None
-    for word in (part.strip() for header in headers for part in header.split(",")):
+    words = tuple(part.strip() for header in headers for part in header.split(","))
+    for word in words:
         name, _, value = word.partition("=")
         if name in CHOICES and value in CHOICES[name]:
             given.setdefault(name, value)
@@ -103,7 +106,7 @@ def parse_preferences(headers: Iterable[str]) -> Preferences:
             affected = int(value) if affected is None else affected
         elif word:
             unknown.append(word)
-    found = Preferences(given=given, timezone=timezone, max_affected=affected, unknown=tuple(unknown))
+    found = Preferences(given=given, timezone=timezone, max_affected=affected, unknown=tuple(unknown), words=words)
     if found.strict and unknown:
         message = "Invalid preferences given with handling=strict"
         raise refusal(400, "PGRST122", message, details=f"Invalid preferences: {', '.join(unknown)}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 from urllib.parse import parse_qsl, quote
 
@@ -11,7 +11,7 @@ import psycopg
 from psycopg_pool import PoolTimeout
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.types import Receive, Scope
 
 from agent.localstack.access import Caller, rest_caller
 from agent.localstack.keys import Keys
@@ -30,38 +30,45 @@ from agent.localstack.rest.answers import (
     void_answer,
 )
 from agent.localstack.rest.catalog import Function, SchemaCache, Table
+from agent.localstack.rest.heads import Head, Heads
 from agent.localstack.rest.hints import nearest
 from agent.localstack.rest.levels import Level, arrange
 from agent.localstack.rest.parameters import canonical, intersect, parse_query
-from agent.localstack.rest.preferences import Preferences, check_profile, negotiate, parse_preferences
-from agent.localstack.rest.session import Check, Context, Result, Session
+from agent.localstack.rest.plans import Plans, shape_of, whole
+from agent.localstack.rest.preferences import Preferences
+from agent.localstack.rest.session import Check, Context, Result, Session, configuration
 from agent.localstack.rest.sql import Source, source_of
 from agent.localstack.rest.syntax import Query
 from agent.localstack.rest.wire import Statement
 
 Made = TypeVar("Made")
+Called = tuple[Function, Level, Shown]
+EMPTY = parse_query(())
 MAX_PARAMETERS = 200
-METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+PREFIX = "/rest/v1"
+PLANNERS = {"planned", "estimated"}
+"""Ways to count that ask Postgres' planner."""
 READS = {"GET", "HEAD"}
 STALE = {"42703", "42704", "PGRST200", "PGRST202", "PGRST204", "PGRST205"}
 """What a schema cache that is behind would say, too."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
     """A request, and who asks."""
 
-    request: Request
-    caller: Caller
-
-    @property
-    def method(self) -> str:
-        """The verb."""
-        return self.request.method
+    def __init__(self, request: Request, head: Head, caller: Caller, claims: str) -> None:
+        self.request = request
+        self.head = head
+        self.caller = caller
+        self.claims = claims
+        """The caller's, as JSON."""
+        self.method: str = request.scope["method"]
+        self.path: str = request.scope["path"].removeprefix(PREFIX)
+        """From the slash after the prefix on."""
 
     def pairs(self) -> list[tuple[str, str]]:
         """The query string, decoded."""
-        text = self.request.url.query
+        text = self.request.scope["query_string"].decode("ascii", "replace")
         if not text:
             return []
         try:
@@ -69,16 +76,9 @@ class Asked:
         except ValueError as err:
             raise refusal(400, "PGRST_LOCAL", f"more than {MAX_PARAMETERS} query parameters") from err
 
-    def shown(self, *, listed: bool = True) -> Shown:
+    def shown(self) -> Shown:
         """What `Accept` and `Prefer` ask for."""
-        headers = self.request.headers
-        check_profile(headers, self.method)
-        media = negotiate(headers.get("accept"))
-        preferences = parse_preferences(headers.getlist("prefer"))
-        return Shown(media=media, preferences=preferences, head=self.method == "HEAD", listed=listed)
-
-
-Handler = Callable[[Asked], Awaitable[Response]]
+        return self.head.shown(self.method)
 
 
 class Rest:
@@ -89,39 +89,43 @@ class Rest:
         self._cache = cache
         self._keys = keys
         self._leeway_s = leeway_s
+        self._heads = Heads()
+        self._reads: Plans[tuple[Level, Source]] = Plans()
+        self._writes: Plans[Table] = Plans()
+        self._calls: Plans[Called] = Plans()
 
-    def routes(self) -> list[Route]:
-        """Starlette routes with their full paths."""
-        return [
-            Route("/rest/v1/rpc/{name}", self._guarded(self._rpc), methods=METHODS),
-            Route("/rest/v1/{name}", self._guarded(self._table), methods=METHODS),
-            Route("/rest/v1/{rest:path}", self._guarded(self._nowhere), methods=METHODS),
-        ]
+    async def stop(self) -> None:
+        """Nobody asks any more."""
+        await self._session.stop()
 
-    def _guarded(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-        async def answer(request: Request) -> Response:
-            caller = rest_caller(request, self._keys, leeway_s=self._leeway_s)
-            try:
-                return await handler(Asked(request=request, caller=caller))
-            except NoDatabase as err:
-                raise unavailable(str(err)) from err
-            except PoolTimeout as err:
-                message = "Timed out acquiring connection from connection pool."
-                raise refusal(504, "PGRST003", message) from err
-            except psycopg.Error as err:
-                raise from_database(err, authed=caller.authed) from err
+    def head(self, scope: Scope) -> Head:
+        """What the headers of a request say."""
+        return self._heads.of(scope)
 
-        return answer
-
-    async def _nowhere(self, asked: Asked) -> Response:
-        if asked.request.path_params["rest"] in {"", "rpc", "rpc/"}:
-            raise not_implemented("the OpenAPI description")
-        raise refusal(404, "PGRST125", "Invalid path specified in request URL")
+    async def answer(self, scope: Scope, receive: Receive, head: Head) -> Response:
+        """To a request below `/rest/v1/`. Refusal, or ClientDisconnect."""
+        request = Request(scope, receive)
+        leeway_s = self._leeway_s
+        caller, claims = head.caller(lambda: rest_caller(request, self._keys, leeway_s=leeway_s), leeway_s)
+        asked = Asked(request, head, caller, claims)
+        first, _, second = asked.path[1:].partition("/")
+        try:
+            if not second and first and asked.path[-1] != "/":
+                return await self._table(asked, first)
+            if first == "rpc" and second and "/" not in second:
+                return await self._rpc(asked, second)
+            raise _nowhere(asked.path)
+        except NoDatabase as err:
+            raise unavailable(str(err)) from err
+        except PoolTimeout as err:
+            message = "Timed out acquiring connection from connection pool."
+            raise refusal(504, "PGRST003", message) from err
+        except psycopg.Error as err:
+            raise from_database(err, authed=caller.authed) from err
 
     # ── tables ────────────────────────────────────────────────────────────
 
-    async def _table(self, asked: Asked) -> Response:
-        name = asked.request.path_params["name"]
+    async def _table(self, asked: Asked, name: str) -> Response:
         if asked.method == "OPTIONS":
             await self._fresh(lambda: self._known(name))
             return _allowed("OPTIONS,GET,HEAD,POST,PATCH,DELETE")
@@ -141,14 +145,21 @@ class Rest:
 
     async def _read(self, asked: Asked, name: str) -> Response:
         shown, pairs = asked.shown(), asked.pairs()
-        level = _ranged(arrange(parse_query(pairs)), asked)
+        counting, window = shown.preferences.count, asked.head.range if asked.method == "GET" else None
+        shape = shape_of(pairs)
+        if counting in PLANNERS:
+            # The conditions are asked about once more: no marks in them.
+            shape = whole(pairs)
 
-        def select() -> tuple[Statement, Source]:
+        def select(values: Sequence[str]) -> tuple[Statement, tuple[Level, Source]]:
+            level = _ranged(arrange(parse_query(shape.with_values(values))), window)
             source = source_of(self._known(name))
-            counted, catalog = shown.preferences.count == "exact", self._cache.current
-            return reading.read(catalog, level, source, shown.media, counted=counted, body=not shown.head), source
+            counted, catalog = counting == "exact", self._cache.current
+            made = reading.read(catalog, level, source, shown.media, counted=counted, body=not shown.head)
+            return made, (level, source)
 
-        statement, source = await self._fresh(select)
+        key = (name, shape.key, shown.media, shown.head, counting, window)
+        statement, (level, source) = await self._planned(self._reads, key, shape.values, select)
         context = self._context(asked, shown.preferences, read_only=True)
         result = await self._session.run(context, statement, _check(shown))
         result = await self._estimated(context, result, level, source, shown.preferences)
@@ -157,10 +168,10 @@ class Rest:
         return rows_answer(result, shown, offset=_offset(level), location=location)
 
     async def _estimated(
-        self, context: Context, result: Result, level: Level, source: Source, preferences: Preferences
+        self, context: Statement, result: Result, level: Level, source: Source, preferences: Preferences
     ) -> Result:
         """With the total that `count=planned` and `count=estimated` ask Postgres' planner for."""
-        if preferences.count not in {"planned", "estimated"}:
+        if preferences.count not in PLANNERS:
             return result
         catalog, total = self._cache.current, 0
         if preferences.count == "estimated":
@@ -173,79 +184,86 @@ class Rest:
         return replace(result, total=total)
 
     async def _write(self, asked: Asked, name: str) -> Response:
-        shown, query = asked.shown(), parse_query(asked.pairs())
+        method, shown = asked.method, asked.shown()
+        shape = shape_of(asked.pairs())
+        query = parse_query(shape.pairs) if shape.pairs else EMPTY
         rows = payload.Rows(text="", many=False, columns=())
-        if asked.method != "DELETE":
-            rows = payload.rows_of(await payload.read(asked.request, function=False), query.columns)
-        level = arrange(query, writes=True)
+        if method != "DELETE":
+            body = await payload.read(asked.request.receive, asked.head.content_type, function=False)
+            rows = payload.rows_of(body, query.columns)
 
-        def mutation() -> tuple[Statement, Table]:
+        texts = [] if method == "DELETE" else [rows.text]
+
+        def mutation(values: Sequence[str]) -> tuple[Statement, Table]:
+            marked = parse_query(shape.with_values(values[len(texts) :]))
             write = writing.Write(
                 catalog=self._cache.current,
                 table=self._known(name),
-                query=query,
-                level=level,
+                query=marked,
+                level=arrange(marked, writes=True),
                 preferences=shown.preferences,
                 media=shown.media,
             )
-            if asked.method == "DELETE":
+            if method == "DELETE":
                 return writing.delete(write), write.table
-            make = writing.insert if asked.method == "POST" else writing.update
-            return make(write, rows), write.table
+            make = writing.insert if method == "POST" else writing.update
+            return make(write, replace(rows, text=values[0])), write.table
 
-        statement, table = await self._fresh(mutation)
+        key = (method, name, shape.key, rows.many, rows.columns, shown.media, shown.preferences.words)
+        statement, table = await self._planned(self._writes, key, [*texts, *shape.values], mutation)
         context = self._context(asked, shown.preferences, read_only=False)
         result = await self._session.run(context, statement, _check(shown, writes=True))
-        if asked.method == "POST":
+        if method == "POST":
             return insert_answer(result, shown, table, conflict=bool(table.key or query.on_conflict))
-        return update_answer(result, shown) if asked.method == "PATCH" else delete_answer(result, shown)
+        return update_answer(result, shown) if method == "PATCH" else delete_answer(result, shown)
 
     # ── functions ─────────────────────────────────────────────────────────
 
-    async def _rpc(self, asked: Asked) -> Response:
-        name, method = asked.request.path_params["name"], asked.method
+    async def _rpc(self, asked: Asked, name: str) -> Response:
+        method = asked.method
         if method not in {"GET", "HEAD", "POST", "OPTIONS"}:
             raise refusal(405, "PGRST101", f"Cannot use the {method} method on RPC")
         if method == "OPTIONS":
             return _allowed("OPTIONS,GET,HEAD,POST")
-        shown = asked.shown()
-        query = parse_query(asked.pairs(), arguments=method != "POST")
-        body = await payload.read(asked.request, function=True) if method == "POST" else None
-        level = _ranged(arrange(query), asked)
-        names = _names(query, body)
+        shown, shape = asked.shown(), shape_of(asked.pairs())
+        window = asked.head.range if method == "GET" else None
+        query = parse_query(shape.pairs, arguments=method != "POST") if shape.pairs else EMPTY
+        sent_as, receive = asked.head.content_type, asked.request.receive
+        body = await payload.read(receive, sent_as, function=True) if method == "POST" else None
+        given = _given(query, body)
         kind = body.kind if body else None
 
-        def chosen() -> Function:
-            return calling.choose(name, names, self._cache.current, kind=kind)
-
-        function = await self._fresh(chosen)
-        if shown.preferences.affected_limit is not None and not function.returns_set:
-            message = "Function must return SETOF or TABLE when max-affected preference is used with handling=strict"
-            raise refusal(400, "PGRST128", message)
-
-        def called() -> Statement:
-            return calling.call(
-                calling.Call(
-                    catalog=self._cache.current,
-                    function=function,
-                    arguments=_arguments(function, query, body),
-                    level=level,
-                    media=shown.media,
-                    body=not shown.head,
-                    # Nobody plans what a function returns: it is counted.
-                    counted=shown.preferences.count in {"exact", "estimated"},
-                )
+        def called(values: Sequence[str]) -> tuple[Statement, Called]:
+            function = calling.choose(name, given.names, self._cache.current, kind=kind)
+            _check_many(function, shown)
+            arguments = given if body is None else _arguments(function, replace(given, json=values[0]), body)
+            query = parse_query(shape.with_values(values[1:] if body else values), arguments=body is None)
+            level = _ranged(arrange(query), window)
+            call = calling.Call(
+                catalog=self._cache.current,
+                function=function,
+                arguments=arguments,
+                level=level,
+                media=shown.media,
+                body=not shown.head,
+                # Nobody plans what a function returns: it is counted.
+                counted=shown.preferences.count in {"exact", "estimated"},
             )
+            return calling.call(call), (function, level, replace(shown, listed=function.returns_set))
 
-        statement = await self._fresh(called)
+        if body is None:
+            statement, (function, level, shown_so) = await self._fresh(lambda: called(shape.values))
+        else:
+            key = (name, given.names, kind, shape.key, shown.media, shown.preferences.words)
+            values = [given.json or "", *shape.values]
+            statement, (function, level, shown_so) = await self._planned(self._calls, key, values, called)
         read_only = function.read_only or method != "POST"
         context = self._context(asked, shown.preferences, read_only=read_only, timeout=function.timeout)
-        shown = replace(shown, listed=function.returns_set)
-        check = None if function.returns_void else _check(shown, writes=not read_only, many=function.returns_set)
+        check = None if function.returns_void else _check(shown_so, writes=not read_only, many=function.returns_set)
         result = await self._session.run(context, statement, check)
         if function.returns_void:
-            return void_answer(result, shown)
-        return rows_answer(result, shown, offset=_offset(level), function=True)
+            return void_answer(result, shown_so)
+        return rows_answer(result, shown_so, offset=_offset(level), function=True)
 
     # ── running ───────────────────────────────────────────────────────────
 
@@ -259,22 +277,45 @@ class Rest:
         await self._cache.look_again()
         return make()
 
+    async def _planned(
+        self,
+        plans: Plans[Made],
+        key: tuple[Hashable, ...],
+        values: Sequence[str],
+        make: Callable[[Sequence[str]], tuple[Statement, Made]],
+    ) -> tuple[Statement, Made]:
+        return await self._fresh(lambda: plans.statement(key, values, make, self._cache.current))
+
     def _context(
         self, asked: Asked, preferences: Preferences, *, read_only: bool, timeout: str | None = None
-    ) -> Context:
-        request, caller = asked.request, asked.caller
-        settings = dict(self._cache.current.roles.get(caller.role, {}))
-        settings |= {"timezone": preferences.timezone} if preferences.timezone else {}
-        settings |= {"statement_timeout": timeout} if timeout else {}
-        return Context(
-            caller=caller,
-            method=request.method,
-            path=request.url.path.removeprefix("/rest/v1"),
-            headers={name: value for name, value in request.headers.items() if name != "cookie"},
-            cookies=request.cookies,
-            read_only=read_only,
-            settings=settings,
-        )
+    ) -> Statement:
+        """What Postgres is told before the statement; the same for the same head and path."""
+        catalog = self._cache.current
+
+        def configured() -> Statement:
+            settings = dict(catalog.roles.get(asked.caller.role, {}))
+            settings |= {"timezone": preferences.timezone} if preferences.timezone else {}
+            settings |= {"statement_timeout": timeout} if timeout else {}
+            return configuration(
+                Context(
+                    role=asked.caller.role,
+                    claims=asked.claims,
+                    method=asked.method,
+                    path=asked.path,
+                    headers=asked.head.settings,
+                    cookies=asked.head.cookies,
+                    read_only=read_only,
+                    settings=settings,
+                )
+            )
+
+        return asked.head.configured((asked.claims, asked.method, asked.path, read_only, timeout), catalog, configured)
+
+
+def _nowhere(path: str) -> Refusal:
+    if path in {"/", "/rpc/"}:
+        return not_implemented("the OpenAPI description")
+    return refusal(404, "PGRST125", "Invalid path specified in request URL")
 
 
 def _check(shown: Shown, *, writes: bool = False, many: bool = True) -> Check | None:
@@ -293,11 +334,17 @@ def _check(shown: Shown, *, writes: bool = False, many: bool = True) -> Check | 
     return check
 
 
-def _ranged(level: Level, asked: Asked) -> Level:
-    """Within the `Range` header, which counts for GET alone."""
-    header = asked.request.headers.get("range")
-    if header and asked.method == "GET":
-        level.window = intersect(level.window, header)
+def _check_many(function: Function, shown: Shown) -> None:
+    """PGRST128 where nothing could be counted."""
+    if shown.preferences.affected_limit is not None and not function.returns_set:
+        message = "Function must return SETOF or TABLE when max-affected preference is used with handling=strict"
+        raise refusal(400, "PGRST128", message)
+
+
+def _ranged(level: Level, window: str | None) -> Level:
+    """Within the `Range` header."""
+    if window:
+        level.window = intersect(level.window, window)
     return level
 
 
@@ -305,25 +352,25 @@ def _offset(level: Level) -> int:
     return max(int(level.window.offset), 0)
 
 
-def _names(query: Query, body: payload.Body | None) -> tuple[str, ...]:
-    """The names of a function's arguments."""
+def _given(query: Query, body: payload.Body | None) -> calling.Arguments:
+    """What a function is called with, as far as that is known before it is chosen."""
     if body is None:
-        return tuple(dict.fromkeys(name for name, _ in query.arguments))
-    if body.kind in payload.RAW:
-        return ()
-    return payload.arguments_of(body)[0]
-
-
-def _arguments(function: Function, query: Query, body: payload.Body | None) -> calling.Arguments:
-    names = _names(query, body)
-    if body is None:
+        names = tuple(dict.fromkeys(name for name, _ in query.arguments))
         return calling.Arguments(names=names, texts=query.arguments)
+    if body.kind in payload.RAW:
+        return calling.Arguments(names=())
+    names, text = payload.arguments_of(body)
+    return calling.Arguments(names=names, json=text)
+
+
+def _arguments(function: Function, given: calling.Arguments, body: payload.Body) -> calling.Arguments:
+    """How `function` takes them from a body."""
     if calling.takes_body(function, body.kind):
         raw = body.raw if function.inputs[0][1] == "bytea" else body.raw.decode("utf-8", "replace")
         return calling.Arguments(names=(), raw=raw or ("{}" if body.kind == payload.JSON else ""))
     if body.kind == payload.FORM:
-        return calling.Arguments(names=names, texts=body.form)
-    return calling.Arguments(names=names, json=payload.arguments_of(body)[1])
+        return calling.Arguments(names=given.names, texts=body.form)
+    return given
 
 
 def _allowed(methods: str) -> Response:

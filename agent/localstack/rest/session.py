@@ -9,17 +9,25 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import psycopg
-from psycopg import AsyncConnection
 
-from agent.localstack.access import Caller
 from agent.localstack.pool import Pool
 from agent.localstack.refusal import Refusal
 from agent.localstack.rest.catalog import SchemaCache
-from agent.localstack.rest.sql import Parameters
-from agent.localstack.rest.wire import Row, Statement, Wire
+from agent.localstack.rest.lines import Lines
+from agent.localstack.rest.wire import Row, Statement, Value, Wire, encode
 
+OF_A_REQUEST = (
+    "role",
+    "request.jwt.claims",
+    "request.method",
+    "request.path",
+    "request.headers",
+    "request.cookies",
+)
+"""The settings in the order of `configuration`."""
 BEGIN, COMMIT, ROLLBACK = Statement("begin"), Statement("commit"), Statement("rollback")
 
 
@@ -27,11 +35,13 @@ BEGIN, COMMIT, ROLLBACK = Statement("begin"), Statement("commit"), Statement("ro
 class Context:
     """What Postgres is told about a request. `settings`: besides those of every request."""
 
-    caller: Caller
+    role: str
+    claims: str
+    """JSON, as `headers` and `cookies` are."""
     method: str
     path: str
-    headers: Mapping[str, str]
-    cookies: Mapping[str, str]
+    headers: str
+    cookies: str
     read_only: bool
     settings: Mapping[str, str]
 
@@ -55,34 +65,43 @@ class Session:
     """Statements on connections of `authenticator`."""
 
     def __init__(self, pool: Pool, cache: SchemaCache) -> None:
-        self._pool = pool
+        self._lines = Lines(pool)
         self._cache = cache
-        self._wire = Wire()
 
-    async def run(self, context: Context, statement: Statement, check: Check | None = None) -> Result:
-        """The statement's result. `check` may raise before anything is committed."""
-        both = [configuration(context), statement]
-        async with self._pool.lease() as connection:
+    async def stop(self) -> None:
+        """Give the connections back."""
+        await self._lines.stop()
+
+    async def run(self, context: Statement, statement: Statement, check: Check | None = None) -> Result:
+        """The statement's result after `configuration`. `check` may raise before anything is committed."""
+        both = [context, statement]
+        wire = await self._lines.take()
+        try:
             if check is None:
-                return _result((await self._exchange(connection, both))[-1])
+                return _result((await self._exchange(wire, both))[-1])
             try:
-                result = _result((await self._exchange(connection, [BEGIN, *both]))[-1])
+                result = _result((await self._exchange(wire, [BEGIN, *both]))[-1])
                 check(result)
             except (Refusal, psycopg.Error):
-                await self._exchange(connection, [ROLLBACK])
+                await self._exchange(wire, [ROLLBACK])
                 raise
-            await self._exchange(connection, [COMMIT])
+            await self._exchange(wire, [COMMIT])
             return result
+        finally:
+            self._lines.give(wire)
 
-    async def planned_rows(self, context: Context, statement: Statement) -> int:
+    async def planned_rows(self, context: Statement, statement: Statement) -> int:
         """How many rows Postgres expects."""
         explained = Statement(f"explain (format json) {statement.text}", statement.values)
-        async with self._pool.lease() as connection:
-            row = (await self._exchange(connection, [configuration(context), explained]))[-1]
+        wire = await self._lines.take()
+        try:
+            row = (await self._exchange(wire, [context, explained]))[-1]
+        finally:
+            self._lines.give(wire)
         return int(json.loads(row[0] or "")[0]["Plan"]["Plan Rows"])
 
-    async def _exchange(self, connection: AsyncConnection, statements: Sequence[Statement]) -> list[Row]:
-        return await self._wire.exchange(connection, statements, schema=self._cache.current)
+    async def _exchange(self, wire: Wire, statements: Sequence[Statement]) -> list[Row]:
+        return await wire.exchange(statements, schema=self._cache.current)
 
 
 def _result(row: Row) -> Result:
@@ -102,19 +121,18 @@ def _number(text: str | None) -> int | None:
 
 
 def configuration(context: Context) -> Statement:
-    """`select set_config(…)` for everything that holds for this transaction alone."""
-    caller = context.caller
-    settings = {
-        **context.settings,
-        "role": caller.role,
-        "search_path": '"public", "extensions"',
-        "request.jwt.claims": json.dumps(caller.claims),
-        "request.method": context.method,
-        "request.path": context.path,
-        "request.headers": json.dumps(dict(context.headers)),
-        "request.cookies": json.dumps(dict(context.cookies)),
-        "transaction_read_only": "on" if context.read_only else "off",
-    }
-    parameters = Parameters()
-    calls = (f"set_config({parameters.add(name)}, {parameters.add(value)}, true)" for name, value in settings.items())
-    return Statement(f"select {', '.join(calls)}", parameters.values)
+    """`set_config(…)` for everything that holds for this transaction alone; what they return nobody wants to read."""
+    values: list[Value] = []
+    for name, value in context.settings.items():
+        values += (name, value)
+    values += (context.role, context.claims, context.method, context.path, context.headers, context.cookies)
+    return Statement(_set_config(len(context.settings), context.read_only), values, encode(values))
+
+
+@cache
+def _set_config(more: int, read_only: bool) -> str:  # noqa: FBT001 # of `cache`
+    calls = [f"set_config(${2 * number + 1}, ${2 * number + 2}, true)" for number in range(more)]
+    calls += [f"set_config('{name}', ${2 * more + number}, true)" for number, name in enumerate(OF_A_REQUEST, 1)]
+    calls.append("""set_config('search_path', '"public", "extensions"', true)""")
+    calls.append(f"set_config('transaction_read_only', '{'on' if read_only else 'off'}', true)")
+    return f"select num_nulls({', '.join(calls)})"

@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 
 
 class ImpatientClock(WallClock):
-    """Real sockets, but nobody waits for a backoff: sleeps are recorded and pass in the wall's time at once."""
+    """Real sockets, but nobody waits for a backoff: sleeps are recorded and pass on the wall alone."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class ImpatientClock(WallClock):
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.pushed_s += seconds
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
 
 
 @contextlib.asynccontextmanager

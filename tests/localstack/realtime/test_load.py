@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from uuid import uuid4
 
 import pytest
 
 from tests.localstack.realtime.conftest import Stack
 from tests.localstack.realtime.phoenix import Phoenix
+from tests.support.waiting import paced
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -42,8 +42,6 @@ async def test_a_hundred_subscribers_hear_each_of_two_hundred_changes_a_second_o
     rows = RATE * SECONDS
     async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
         hearing = [tasks.create_task(heard(client, rows)) for client in clients]
-        began = time.monotonic()
-        for number in range(rows):
-            await asyncio.sleep(max(0.0, began + number / RATE - time.monotonic()))
+        async for number in paced(RATE, rows):
             await own_stack.sql("insert into memos values (%s, 'x')", number)
     assert all(task.result() == list(range(rows)) for task in hearing)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from hashlib import md5
+from typing import cast
 
+import psycopg
+import pytest
 from psycopg import AsyncConnection
+from psycopg.pq import ConnStatus
+from psycopg.pq.abc import PGconn
 
-from agent.localstack.rest.wire import MOST_PREPARED, Statement, Wire
+from agent.localstack.rest.wire import MOST_PREPARED, Answers, Often, Statement, Wire
 from tests.localstack.conftest import Api
 from tests.support.stack import StackThread
 from tests.support.waiting import wait_until
@@ -67,11 +73,12 @@ async def test_a_statement_that_does_not_prepare_is_said_each_time(service: Api)
 
 
 async def test_what_comes_twice_is_prepared_and_not_too_much_of_it_is_kept(filmed: StackThread) -> None:
-    wire, schema = Wire(), object()
+    schema = object()
     async with await AsyncConnection.connect(filmed.dsn, autocommit=True) as connection:
+        wire = Wire(connection, Often())
 
         async def ask(text: str) -> str | None:
-            return (await wire.exchange(connection, [Statement(text, ["7"])], schema=schema))[0][0]
+            return (await wire.exchange([Statement(text, ["7"])], schema=schema))[0][0]
 
         kept = "select count(*) - 1 + $1::int * 0 from pg_prepared_statements"
         assert [await ask("select $1::int") for _ in range(3)] == ["7"] * 3
@@ -79,23 +86,73 @@ async def test_what_comes_twice_is_prepared_and_not_too_much_of_it_is_kept(filme
         for number in range(2 * MOST_PREPARED):
             assert [await ask(f"select $1::int + {number}") for _ in range(2)] == [str(7 + number)] * 2
         assert int(await ask(kept) or "") < MOST_PREPARED
+        wire.release()
 
 
 async def test_plans_are_forgotten_when_the_schema_is_another(filmed: StackThread) -> None:
-    wire = Wire()
     async with await AsyncConnection.connect(filmed.dsn, autocommit=True) as connection:
-        for schema in (object(), object()):
+        wire = Wire(connection, Often())
+        for schema, what in ((object(), "*"), (object(), "name")):
+            kept = Statement(f"select count({what}) from pg_prepared_statements")  # noqa: S608 # not prepared itself
             for _ in range(3):
-                await wire.exchange(connection, [Statement("select 1")], schema=schema)
-            cursor = await connection.execute("select count(*) from pg_prepared_statements")
-            assert await cursor.fetchone() == (1,)
+                await wire.exchange([Statement("select 1")], schema=schema)
+            assert await wire.exchange([kept], schema=schema) == [("1",)]
+        wire.release()
 
 
 async def test_a_caller_who_gives_up_costs_the_connection_and_nothing_else(filmed: StackThread) -> None:
-    wire = Wire()
     async with await AsyncConnection.connect(filmed.dsn, autocommit=True) as connection:
-        slow = asyncio.create_task(wire.exchange(connection, [Statement("select pg_sleep(5)")], schema=None))
+        wire = Wire(connection, Often())
+        slow = asyncio.create_task(wire.exchange([Statement("select pg_sleep(5)")], schema=None))
         await wait_until(lambda: filmed.sql("select 1 from pg_stat_activity where query = 'select pg_sleep(5)'"), 5)
         slow.cancel()
         await asyncio.gather(slow, return_exceptions=True)
         assert connection.closed
+    # Nor does Postgres go on with it.
+    active = "select 1 from pg_stat_activity where query = 'select pg_sleep(5)' and state = 'active'"
+    await wait_until(lambda: not filmed.sql(active), 3)
+
+
+class LostConnection:
+    """libpq once the other end is gone in the middle of a pipeline: not busy, no result, for ever."""
+
+    status = ConnStatus.BAD
+    error_message = b"the other end is gone"
+
+    def consume_input(self) -> None:
+        """It had the end of the stream to read."""
+
+    def is_busy(self) -> bool:
+        return False
+
+    def get_result(self) -> None:
+        return None
+
+
+async def test_a_connection_that_is_lost_within_a_pipeline_is_an_error_and_no_loop() -> None:
+    ended: list[bool] = []
+    answers = Answers(cast("PGconn", LostConnection()), lambda: ended.append(True))
+    done = answers.expect(asyncio.get_running_loop())
+    answers.read()
+    with pytest.raises(psycopg.OperationalError, match="the other end is gone"):
+        await done
+    assert ended == [True]
+
+
+async def test_a_connection_that_postgres_ends_is_an_error_once_and_then_another_one(filmed: StackThread) -> None:
+    async with await AsyncConnection.connect(filmed.dsn, autocommit=True) as connection:
+        wire = Wire(connection, Often())
+        with pytest.raises(psycopg.OperationalError):
+            await wire.exchange([Statement("select pg_terminate_backend(pg_backend_pid())")], schema=None)
+        assert not wire.sound
+
+
+async def test_what_does_not_fit_the_socket_at_once_is_sent_as_it_takes_it(filmed: StackThread) -> None:
+    long = "x" * 8_000_000
+    async with await AsyncConnection.connect(filmed.dsn, autocommit=True) as connection:
+        wire = Wire(connection, Often())
+        asked = [Statement("select length($1), md5($1)", [long]), Statement("select $1", [long])]
+        first, second = await wire.exchange(asked, schema=None)
+        wire.release()
+    assert first == (str(len(long)), md5(long.encode()).hexdigest())  # noqa: S324 # compared with Postgres'
+    assert second == (long,)

@@ -112,7 +112,8 @@ function List({ jobs, operator }: { jobs: CronMirrorJob[]; operator: boolean }) 
       )}
       {!narrow && (
         <Text size="xs" c="dimmed" mt={6} mb="lg" component="p">
-          <Kbd size="xs">/</Kbd> search · on a row: <Kbd size="xs">↑</Kbd> <Kbd size="xs">↓</Kbd> move, <Kbd size="xs">Enter</Kbd> open
+          <Kbd size="xs">/</Kbd> search · on a row: <Kbd size="xs">↑</Kbd> <Kbd size="xs">↓</Kbd> move, <Kbd size="xs">Enter</Kbd> open,{' '}
+          <Kbd size="xs">←</Kbd> its runs
           {operator && (
             <>
               , <Kbd size="xs">R</Kbd> run, <Kbd size="xs">C</Kbd> cancel

@@ -1,12 +1,13 @@
 import { Alert, SegmentedControl, Stack } from '@mantine/core'
 import type { CronRun, CronRunRequest } from '../lib/api'
 import { useAttempts } from '../lib/attempts'
-import { isUuid, useFilters, useRouteId } from '../lib/hash'
+import { isUuid, to, useFilters, useRouteId } from '../lib/hash'
 import { useRunRequest } from '../lib/live'
 import { WaitsFor } from '../parts/Attendance'
 import { Data } from '../parts/Data'
 import { RequestEnding } from '../parts/Ending'
 import { Facts } from '../parts/Facts'
+import { Link } from '../parts/Link'
 import { Nothing, QueryState } from '../parts/QueryState'
 import { RunHead } from '../parts/RunHead'
 import { Given, RunView, Section, When } from '../parts/RunView'
@@ -94,7 +95,12 @@ function Unbegun({ request, attempts }: { request: CronRunRequest; attempts: Cro
       <Section title="About this request">
         <Facts
           facts={[
-            ['Job', <Data key="job">{request.jobId}</Data>],
+            [
+              'Job',
+              <Link inherit key="job" to={to.job(request.jobId)}>
+                <Data>{request.jobId}</Data>
+              </Link>,
+            ],
             ['Asked by', request.requestedBy && <Data key="by">{request.requestedBy}</Data>],
             ['Claimed by', request.claimedBy && <Data key="claimed">{request.claimedBy}</Data>],
             ['Attempts', request.attempts ? String(request.attempts) : undefined],

@@ -53,8 +53,10 @@ export function NextRun({ job }: { job: CronMirrorJob }) {
 
 /** How long it has been going on, to the second. */
 export function Elapsed({ since }: { since: string | undefined }) {
-  const words = useSyncExternalStore(clock.watch, () =>
-    since ? duration(Math.max(0, Math.floor((clock.get() - new Date(since).getTime()) / 1000)) * 1000) : '',
-  )
+  const words = useSyncExternalStore(clock.watch, () => {
+    if (!since) return ''
+    const seconds = Math.floor((clock.get() - new Date(since).getTime()) / 1000)
+    return seconds > 0 ? duration(seconds * 1000) : '0 s'
+  })
   return <span className="time">{words}</span>
 }

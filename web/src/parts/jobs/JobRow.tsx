@@ -89,7 +89,7 @@ export const JobRow = memo(function JobRow({ job, state, operator, index, top, r
         )}
       </Cell>
       <Cell name="strip">
-        <Strip runs={runs} />
+        <Strip runs={runs} reachable={reachable} />
       </Cell>
       <Cell name="agent">
         <div className="clip">

@@ -3,8 +3,10 @@
 import { type SortingState, useTable } from '@tanstack/react-table'
 import { defaultRangeExtractor, type Range, useVirtualizer } from '@tanstack/react-virtual'
 import { type FocusEvent, type KeyboardEvent, useCallback, useMemo, useRef, useState } from 'react'
+import { flushSync } from 'react-dom'
 import { navigate, to } from '../../lib/hash'
 import { type JobState, stateOf } from '../../lib/jobs'
+import { picked } from '../../lib/picker'
 import type { CronMirrorJob } from '../../lib/rows'
 import { Icon } from '../icons'
 import { columnsFor, features } from './columns'
@@ -62,10 +64,10 @@ export function JobTable({ jobs, active, operator, narrow, sorting, onSort }: Pr
   const focusRow = useCallback(
     (index: number) => {
       const wanted = Math.max(0, Math.min(index, rows.length - 1))
-      setAt(rows[wanted]?.id)
+      // Drawn and focused before the next key: a frame later, a quick Enter would still be the old row's.
+      flushSync(() => setAt(rows[wanted]?.id))
+      scroller.current?.querySelector<HTMLElement>(`[data-index="${wanted}"]`)?.focus({ preventScroll: true })
       virtual.scrollToIndex(wanted)
-      // The row may be drawn only now.
-      requestAnimationFrame(() => scroller.current?.querySelector<HTMLElement>(`[data-index="${wanted}"]`)?.focus())
     },
     [rows, virtual],
   )
@@ -74,8 +76,11 @@ export function JobTable({ jobs, active, operator, narrow, sorting, onSort }: Pr
     if (row) setAt(rows[Number(row.dataset.index)]?.id)
   }
   const onKeyDown = (event: KeyboardEvent<HTMLElement>) => {
-    const row = event.target as HTMLElement
-    if (row.dataset.index === undefined || event.ctrlKey || event.metaKey || event.altKey) return
+    const target = event.target as HTMLElement
+    const row = target.closest<HTMLElement>('[data-index]')
+    if (!row || event.ctrlKey || event.metaKey || event.altKey) return
+    if (alongRuns(event.key, row, target)) event.preventDefault()
+    if (event.defaultPrevented || target !== row) return
     const wanted = moved(event.key, Number(row.dataset.index), rows.length)
     if (wanted !== undefined) focusRow(wanted)
     else if (!act(event.key, row)) return
@@ -151,6 +156,21 @@ function moved(key: string, index: number, count: number): number | undefined {
     default:
       return undefined
   }
+}
+
+/** The arrows to the sides go from the row to its newest run and along its strip, Escape back to the row. False for other keys. */
+function alongRuns(key: string, row: HTMLElement, target: HTMLElement): boolean {
+  const runs = [...row.querySelectorAll<HTMLElement>('.strip a')]
+  const at = runs.indexOf(target)
+  if (at < 0 && target !== row) return false
+  if (at >= 0 && key === 'Escape') row.focus()
+  else if (at < 0 && (key === 'ArrowLeft' || key === 'ArrowRight')) runs.at(-1)?.focus()
+  else if (at >= 0) {
+    const next = picked(key, at, runs.length)
+    if (next === null) return false
+    runs[next]?.focus()
+  } else return false
+  return true
 }
 
 /** Do what this key does to the row: run, cancel, open. False when it does nothing. */

@@ -1,6 +1,6 @@
 import { type MouseEvent, memo } from 'react'
 import { duration, exactTime } from '../../lib/format'
-import { navigate, to } from '../../lib/hash'
+import { navigate, to, useHashPath } from '../../lib/hash'
 import type { RecentRun } from '../../lib/rows'
 import { statusColor } from '../StatusBadge'
 
@@ -8,31 +8,40 @@ const STEP = 7
 const BAR = 5
 
 /**
- * The last 20 runs of a job, oldest left; a click opens the run. The keyboard's way there is the job's page.
- * One element whose background is the bars: a table of thousands of rows scrolls past.
+ * The last 20 runs of a job, oldest left; a click opens the run. In a table of thousands of rows that scroll past it is one
+ * element whose background is the bars; only in the row of the keyboard does it hold a link per run, which the arrows go
+ * along. (A click gives the row the keyboard: the element it began on must still be there when it ends.)
  */
-export const Strip = memo(function Strip({ runs }: { runs: RecentRun[] }) {
+export const Strip = memo(function Strip({ runs, reachable }: { runs: RecentRun[]; reachable: boolean }) {
   const at = (event: MouseEvent<HTMLElement>) => {
     const place = Math.floor((event.clientX - event.currentTarget.getBoundingClientRect().left) / STEP)
     return runs[runs.length - 1 - place]
   }
   if (!runs.length) return null
   return (
-    // biome-ignore lint/a11y/useKeyWithClickEvents: the job's page lists the same runs as links
+    // biome-ignore lint/a11y/useKeyWithClickEvents: for the keyboard there are the links
     <div
-      role="img"
+      role="group"
       aria-label={inWords(runs)}
       className="strip"
       style={{ width: runs.length * STEP, backgroundImage: bars(runs) }}
       onClick={(event) => {
         const run = at(event)
-        if (run) navigate(to.run(run.id))
+        if (!run || (event.target as HTMLElement).closest('a')) return
+        navigate(to.run(run.id))
       }}
       onMouseMove={(event) => {
         const run = at(event)
         event.currentTarget.title = run ? describe(run) : ''
       }}
-    />
+    >
+      {reachable &&
+        runs.toReversed().map((run) => (
+          <a key={run.id} href={useHashPath.hrefs(to.run(run.id))} tabIndex={-1}>
+            <span className="unseen">{describe(run)}</span>
+          </a>
+        ))}
+    </div>
   )
 })
 
