@@ -27,7 +27,10 @@ RUN_MOVES: Mapping[RunStatus | None, Mapping[RunStatus, str]] = {
         RunStatus.ERROR: "its start could not be committed",
         RunStatus.CANCELLED: "cancelled while it waited for its turn",
         RunStatus.SKIPPED: "passed over: overlap, too many waiting, or refused",
-        RunStatus.MISSED: "missed, or its retry: agent down, asleep, busy, paused, offline, its job disabled or gone",
+        RunStatus.MISSED: (
+            "missed, or its retry: agent down, asleep, busy, paused, offline, nobody signed in, "
+            "its job disabled or gone"
+        ),
     },
     RunStatus.RUNNING: {
         RunStatus.OK: "exit code 0",

@@ -32,7 +32,16 @@ JOBS = Path(__file__).parent / "jobs.yaml"
 
 MADE = ("config.yaml", "agent.env", "passwords", "agent.log", "page.log", "person.json")
 """What the demo keeps beside its stack; the agent's state comes to it."""
-STATE = ("lock", "agent_id", "instance.json", "session.json", "last-good.yaml", "cronmirror.sqlite3*", "payloads")
+STATE = (
+    "lock",
+    "agent_id",
+    "instance.json",
+    "session.json",
+    "last-good.yaml",
+    "cronmirror.sqlite3*",
+    "payloads",
+    "connections",
+)
 
 
 class World:
