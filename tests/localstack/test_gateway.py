@@ -253,8 +253,9 @@ async def _served(api: Api) -> bool:
 
 
 async def test_a_killed_postgres_comes_back_by_itself(api: Api) -> None:
+    # It waits until that backend is gone: whom it serves at that moment gets a 503, and that is another test's.
     [backend] = api.stack.sql(
-        "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'authenticator' limit 1"
+        "select pg_terminate_backend(pid, 10000) from pg_stat_activity where usename = 'authenticator' limit 1"
     )
     assert backend == {"pg_terminate_backend": True}
     answers = [await api.get("/rest/v1/things?select=n") for _ in range(10)]
