@@ -30,6 +30,7 @@ from agent.service.unit import ServiceSpec
 from tests.e2e.conftest import StartAgent, ended, mirrored
 from tests.support.agent_process import ROOT
 from tests.support.stack import Project, StackThread
+from tests.support.waiting import wait_until
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -80,9 +81,7 @@ jobs:
     agent = start_agent(jobs, STATS_KEY="a-secret-of-the-job")
     await mirrored(operator)
     asked = await operator.rpc("cron_request_run", p_job_id="look", p_payload={"pin": 1})
-    await agent.wait_event("run started")
-    payload = [path for path in everything(agent.state) if path.suffix == ".json" and path.parent.name == "payloads"]
-    assert payload
+    payload = await wait_until(lambda: list((agent.state / "payloads").glob("*.json")))
     assert [path for path in everything(agent.state) if open_to_others(path)] == []
     assert [path for path in (agent.state / "session.json", *payload) if path.stat().st_mode & OTHERS] == []
     row = await ended(operator, asked["id"])

@@ -21,7 +21,10 @@ PUBLIC_RPCS = {
     *("cron_report", "cron_append_logs", "cron_sweep", "cron_request_run", "cron_cancel_request", "cron_set_paused"),
     *("cron_set_member", "cron_prune", "get_cron_jobs", "get_cron_job_runs"),
     *("cron_list_runs", "cron_recent_runs", "cron_table_sizes"),
-    *("cron_schema_version", "cron_readable", "cron_operable", "cron_administered"),
+    *("cron_report_connections", "cron_reconnect", "cron_reconnect_code", "cron_reconnect_cancel"),
+    *("cron_reconnect_answer", "cron_reconnect_take"),
+    *("cron_notify", "cron_claim_notices", "cron_delivered", "cron_read_notifications", "cron_snooze"),
+    *("cron_schema_version", "cron_readable", "cron_operable", "cron_administered", "cron_membered"),
 }
 
 
