@@ -154,7 +154,7 @@ async def test_everything_is_done_by_keyboard_alone(
 
 async def tab_to_rows(page: Page) -> None:
     """Until one of them has the focus."""
-    for _ in range(20):
+    for _ in range(40):
         await page.keyboard.press("Tab")
         if await page.evaluate("() => document.activeElement?.dataset.job !== undefined"):
             return
