@@ -71,6 +71,7 @@ async def test_an_open_project_needs_no_sign_in(
 
             await page.reload()
             await expect(page.get_by_text("Job of here").first).to_be_visible()
+            await page.goto("about:blank")  # what it would still ask is refused from here on
     finally:
         project.sql("update cron_projects set open_access = false where project_id = %s", project.project_id)
 
