@@ -95,7 +95,7 @@ async def test_requests_and_runs_survive_a_restart(
     async with presser.pressing("quick", "quick"):
         await wait_until(lambda: len(presser.answered) >= 10)
         presser.answered += [(await operator.press_run("slow"))["id"] for _ in range(3)]
-        await wait_until(lambda: len(noted(folder, "slow")) == 3)
+        await wait_until(lambda: len(noted(folder, "slow")) == 3, 60)
         async with gone(project.stack, what):
             await more_of(folder, "tick", 5)
             assert presser.refused > 0

@@ -17,7 +17,7 @@ class Verb:
         self.out = self.err = ""
         self._reading = asyncio.gather(self._read(process.stdout, "out"), self._read(process.stderr, "err"))
 
-    async def ended(self, timeout: float = 30) -> int:
+    async def ended(self, timeout: float = 60) -> int:
         """The exit code."""
         async with asyncio.timeout(timeout):
             await self._reading
