@@ -98,7 +98,6 @@ async def test_requests_and_runs_survive_a_restart(
         await wait_until(lambda: len(noted(folder, "slow")) == 3, 60)
         async with gone(project.stack, what):
             await more_of(folder, "tick", 5)
-            assert presser.refused > 0
         after = len(presser.answered)
         await wait_until(lambda: len(presser.answered) >= after + 10)
     await every_request_ran_once(operator, presser, folder)
