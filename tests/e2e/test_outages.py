@@ -17,7 +17,7 @@ from agent.errors import Refused, TemporaryError
 from tests.e2e.conftest import StartAgent, ended, mirrored
 from tests.support.door import Door
 from tests.support.stack import StackThread
-from tests.support.waiting import wait_until
+from tests.support.waiting import lapse, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -47,10 +47,11 @@ class Presser:
 
     @contextlib.asynccontextmanager
     async def pressing(self, *jobs: str) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(self._press(job)) for job in jobs]
-        yield
-        self._enough = True
-        await asyncio.gather(*tasks)
+        async with asyncio.TaskGroup() as group:  # who cannot press any more ends the test, and says why
+            for job in jobs:
+                group.create_task(self._press(job))
+            yield
+            self._enough = True
 
     _enough = False
 
@@ -60,6 +61,7 @@ class Presser:
             while not await self._answered(job, request_id):
                 pass
             self.answered.append(request_id)
+            await lapse(0.05)  # as fast as a finger: beyond that the queue is full (1,000) before anything goes away
 
     async def _answered(self, job: str, request_id: str) -> bool:
         try:
@@ -98,6 +100,7 @@ async def test_requests_and_runs_survive_a_restart(
         await wait_until(lambda: len(noted(folder, "slow")) == 3, 60)
         async with gone(project.stack, what):
             await more_of(folder, "tick", 5)
+            assert presser.refused > 0
         after = len(presser.answered)
         await wait_until(lambda: len(presser.answered) >= after + 10)
     await every_request_ran_once(operator, presser, folder)
