@@ -30,6 +30,7 @@ from agent.app.tasks import Loops
 from agent.connections.reconnects import Desk, Reconnects
 from agent.errors import CronmirrorError, StateError
 from agent.model import BeatReply
+from agent.pace import within
 from agent.queue.intake import Box, Intake, Queue
 from agent.queue.lease import Leases
 from agent.queue.turns import SlotTurns
@@ -40,7 +41,6 @@ from agent.report.mirror import Mirror, Told
 from agent.report.outages import Outages
 from agent.report.outbox import Outbox
 from agent.report.owned import OwnJobs
-from agent.report.pace import within
 from agent.report.pauses import Pauses
 from agent.report.recover import recover
 from agent.report.streamer import LogStreamer

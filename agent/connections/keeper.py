@@ -20,6 +20,7 @@ from agent.connections.ledger import Ledger
 from agent.errors import StateError
 from agent.model import (
     INVALID_GRANT,
+    OTHER_ACCOUNT,
     Connection,
     Failure,
     FailureKind,
@@ -36,8 +37,6 @@ RUN_PATIENCE_S = 10.0
 """A run whose token works for longer waits no longer for a fresher one; the refresh goes on."""
 RUN_PAUSES_S = (1.0, 2.0)
 """A run without a token that works tries again after these: one failure of a call says little."""
-OTHER_ACCOUNT = "other_account"
-"""`Failure.code` of a sign-in with another account than before."""
 
 Due = Callable[[Tokens, datetime], bool]
 Learn = Callable[[str, Sequence[str]], None]

@@ -17,6 +17,7 @@ import structlog
 
 from agent.errors import CredentialsError, CronmirrorError, StateError, TemporaryError
 from agent.model import (
+    OTHER_ACCOUNT,
     Connection,
     Failure,
     Grant,
@@ -31,8 +32,6 @@ from agent.ports import Clock, ConnectionCalls, Connections, OAuth, Reconnection
 
 AGAIN_S = 5.0
 """Between two tries to tell the server what it could not hear."""
-OTHER_ACCOUNT = "other_account"
-"""`Failure.code` of `Reconnection.accept`."""
 RESTARTED = "The agent was restarted meanwhile: press Reconnect again."
 
 log = structlog.get_logger()

@@ -6,10 +6,9 @@ One that fails never stops the others. What other processes do to a connection i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import structlog
 
@@ -18,6 +17,7 @@ from agent.connections.keeper import Keeper
 from agent.connections.ledger import Ledger
 from agent.errors import StateError
 from agent.model import Connection, Job, Refreshed, Thresholds, Tokens
+from agent.pace import first
 from agent.ports import Clock, Connections, Jobs
 
 LOOK_EVERY_S = 2.0
@@ -103,7 +103,7 @@ class Sweep:
             await self._try_mended()
             await self.once()
             every_s = self._thresholds().sweep_every_s
-            await _first(self._clock.sleep(every_s), self._jobs.wait_changed(revision), self._kicked.wait())
+            await first(self._clock.sleep(every_s), self._jobs.wait_changed(revision), self._kicked.wait())
             self._kicked.clear()
             if self._jobs.revision != revision:
                 revision = self._jobs.revision
@@ -154,13 +154,3 @@ class Sweep:
             if job.connection and job.enabled and (begins := self._next_run(job, now)) is not None:
                 wanted.setdefault(job.connection, []).append((begins, job.timeout_s))
         return wanted
-
-
-async def _first(*waits: Coroutine[Any, Any, Any]) -> None:
-    """Return when the first of them has ended; the others are cancelled."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()

@@ -6,6 +6,7 @@ refused on construction). Durations are seconds as float unless a name says `_ms
 
 from agent.model.connections import (
     INVALID_GRANT,
+    OTHER_ACCOUNT,
     Alert,
     BodyStyle,
     Change,
@@ -91,6 +92,7 @@ from agent.model.wire import (
 
 __all__ = [
     "INVALID_GRANT",
+    "OTHER_ACCOUNT",
     "AgentState",
     "Alert",
     "BeatReply",

@@ -135,6 +135,8 @@ class FailureKind(StrEnum):
     """Nothing: too many requests."""
 
 
+OTHER_ACCOUNT = "other_account"
+"""`Failure.code` of a sign-in with another account than before."""
 INVALID_GRANT = "invalid_grant"
 """`Failure.code` of a refresh token (or code) that is dead, whatever the provider calls it: only signing in helps."""
 

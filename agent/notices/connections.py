@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from uuid import uuid5
 
 from agent.model import Alert, Change, Notice, NoticeType, Severity, Standing
-from agent.notices.jobs import NAMESPACE
+from agent.notices.telling import tell
 
 _TYPES: Mapping[Alert, tuple[NoticeType, Severity]] = {
     Alert.WARNING: (NoticeType.INTEGRATION_WARNING, Severity.WARNING),
@@ -25,18 +24,8 @@ def notice_of(change: Change, agent_id: str) -> Notice | None:
     kind, severity = _TYPES[change.alert]
     after = change.after
     worked = after.last_refresh_at.isoformat() if after.last_refresh_at else "never"
-    key = f"{kind}:{agent_id}:{after.connection_id}:{worked}"
-    title, body = _text(kind, after)
-    return Notice(
-        id=uuid5(NAMESPACE, key),
-        type=kind,
-        severity=severity,
-        title=title,
-        body=body,
-        subject=f"connection:{after.connection_id}",
-        at=change.at,
-        dedupe_key=key,
-    )
+    change_of = f"{agent_id}:{after.connection_id}:{worked}"
+    return tell(kind, severity, f"connection:{after.connection_id}", change.at, change_of, _text(kind, after))
 
 
 def _text(kind: NoticeType, standing: Standing) -> tuple[str, str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from uuid import uuid5
 
 import structlog
 
@@ -24,10 +23,11 @@ from agent.model import (
     Severity,
     Standing,
 )
-from agent.notices.awake import Bell, first
 from agent.notices.connections import notice_of
-from agent.notices.jobs import NAMESPACE, Bench, JobBook, judge
+from agent.notices.jobs import Bench, JobBook, judge
+from agent.notices.telling import tell
 from agent.notices.texts import config_error_text
+from agent.pace import Bell, first
 from agent.ports import Clock, NoticeStore, Redact
 
 log = structlog.get_logger()
@@ -148,19 +148,10 @@ class Desk:
         self._broken_since = self._broken_since or now
         if told or now - self._broken_since < timedelta(seconds=MENDING_S):
             return
-        key = f"{NoticeType.CONFIG_ERROR}:{self._identity.agent_id}:{self._broken_since.isoformat()}"
-        title, body = config_error_text(error, self._identity.name)
-        notice = Notice(
-            id=uuid5(NAMESPACE, key),
-            type=NoticeType.CONFIG_ERROR,
-            severity=Severity.WARNING,
-            title=title,
-            body=body,
-            subject=subject,
-            at=now,
-            dedupe_key=key,
-        )
-        await self._file(notice, standings={subject: {"config_error_since": self._broken_since.isoformat()}})
+        change = f"{self._identity.agent_id}:{self._broken_since.isoformat()}"
+        text = config_error_text(error, self._identity.name)
+        said = tell(NoticeType.CONFIG_ERROR, Severity.WARNING, subject, now, change, text)
+        await self._file(said, standings={subject: {"config_error_since": self._broken_since.isoformat()}})
 
     async def _file(
         self, *notices: Notice, up_to: int | None = None, standings: Mapping[str, Json] | None = None

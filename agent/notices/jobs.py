@@ -9,13 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
-from uuid import UUID, uuid5
 
 from agent.model import EndedRun, Job, Json, LocalRun, Notice, NoticeType, Reason, RunStatus, Severity
+from agent.notices.telling import tell
 from agent.notices.texts import failed_text, missed_text, missed_together_text, recovered_text
 
-NAMESPACE = UUID("9f0c3a7e-6a0b-4a54-9d0e-6f2c1c1b7f00")
-"""Of the ids of notices: the same change of state has the same id, whoever files it again."""
 MISSED_APART = 3
 """So many jobs that missed their slots together are told one by one; more of them in one notice."""
 
@@ -125,38 +123,16 @@ def _tell_missed(missed: Mapping[str, Sequence[LocalRun]], bench: Bench, now: da
             text = missed_text(job, runs, bench.agent_name)
             notices.append(_notice(NoticeType.JOB_MISSED, job.severity, job, runs[0], bench, now, text))
         return
-    title, body = missed_together_text(known, bench.agent_name)
-    key = f"{NoticeType.JOB_MISSED}:{bench.agent_id}:{known[0][1][0].run_id}:{len(known)}"
     worst = max((job.severity for job, _ in known), key=lambda each: each.rank)
-    notices.append(
-        Notice(
-            id=uuid5(NAMESPACE, key),
-            type=NoticeType.JOB_MISSED,
-            severity=worst,
-            title=title,
-            body=body,
-            subject=f"agent:{bench.agent_id}",
-            at=now,
-            dedupe_key=key,
-        )
-    )
+    change = f"{bench.agent_id}:{known[0][1][0].run_id}:{len(known)}"
+    text = missed_together_text(known, bench.agent_name)
+    notices.append(tell(NoticeType.JOB_MISSED, worst, f"agent:{bench.agent_id}", now, change, text))
 
 
 def _notice(
     kind: NoticeType, severity: Severity, job: Job, run: LocalRun, bench: Bench, now: datetime, text: tuple[str, str]
 ) -> Notice:
-    key = f"{kind}:{bench.agent_id}:{job.id}:{run.run_id}"
-    title, body = text
-    return Notice(
-        id=uuid5(NAMESPACE, key),
-        type=kind,
-        severity=severity,
-        title=title,
-        body=body,
-        subject=f"job:{job.id}",
-        at=now,
-        dedupe_key=key,
-    )
+    return tell(kind, severity, f"job:{job.id}", now, f"{bench.agent_id}:{job.id}:{run.run_id}", text)
 
 
 def _read(state: Json) -> Trouble:

@@ -13,8 +13,8 @@ from uuid import UUID
 import structlog
 
 from agent.model import NotifyRules, Report, RunStatus, Trigger
-from agent.notices.awake import Bell, first
 from agent.notices.jobs import JobBook
+from agent.pace import Bell, first
 from agent.ports import Clock, Pinger
 
 log = structlog.get_logger()

@@ -26,11 +26,11 @@ from agent.model import (
     NotifyRules,
     Severity,
 )
-from agent.notices.awake import Bell, first
 from agent.notices.desk import Identity
 from agent.notices.jobs import JobBook
 from agent.notices.progress import aged, attempted, due, next_due, settled, shown, taken_back
 from agent.notices.routing import job_of, route, takes
+from agent.pace import Bell, first
 from agent.ports import Clock, Courier, Gate, NoticeCalls, NoticeStore, Redact
 
 log = structlog.get_logger()

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
 
 from agent.errors import CronmirrorError, Refused, StateError
 from agent.model import BeatReply, Claimed, Command, HelloReply, Job, Request, Run, Trigger, WakeKind
+from agent.pace import backoff, first
 from agent.ports import ClaimCall, Clock, Gate, Jobs, Notes, PauseState, RunJournal, Runner, WakeUps
 
 log = structlog.get_logger()
@@ -28,7 +28,6 @@ AHEAD_S = 1.0
 """So long may claims ahead follow each other before every job is asked for again."""
 RETRY_CAP_S = 30.0
 _JUST_AFTER_S = 0.02
-_LARGEST_EXPONENT = 16
 
 Reject = Callable[[Run, str], Awaitable[object]]
 """Records a run as refused, with one sentence for people (`Executor.reject`)."""
@@ -132,7 +131,7 @@ class Intake:
             await self._wait_due(self._due_at - self._clock.monotonic())
 
     async def _wait_due(self, seconds: float) -> None:
-        await _first(self._clock.sleep(seconds), self._alarm.wait())
+        await first(self._clock.sleep(seconds), self._alarm.wait())
         if not self._alarm.is_set():
             self._due_at = None
             self._want.set()
@@ -258,19 +257,8 @@ class Intake:
         said("claim failed; trying again", error=str(error), hint=error.hint)
         if not isinstance(error, StateError | Refused):  # whether the server is there is the heartbeat's to find out
             self._queue.gate.lost()
-        full = min(RETRY_CAP_S, 2.0 ** min(self._failures - 1, _LARGEST_EXPONENT))
-        wait_s = full * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load
-        await _first(self._clock.sleep(wait_s), self._queue.gate.wait_recovered())
-
-
-async def _first(*waits: Coroutine[Any, Any, Any]) -> None:
-    """Return when the first of them has ended; the others are cancelled."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
+        wait_s = backoff(self._failures, cap_s=RETRY_CAP_S)
+        await first(self._clock.sleep(wait_s), self._queue.gate.wait_recovered())
 
 
 def _run(request: Request, job: Job) -> Run:

@@ -12,8 +12,8 @@ import structlog
 
 from agent.errors import CronmirrorError, PermanentError, TemporaryError
 from agent.model import BeatReply, HelloReply, ReconnectRequest, Standing
+from agent.pace import backoff, first
 from agent.ports import Clock, ConnectionCalls, Gate, Standings
-from agent.report.pace import backoff, first
 
 RETRY_CAP_S = 60.0
 REFUSED_S = 600.0

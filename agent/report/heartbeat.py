@@ -24,9 +24,9 @@ from agent.errors import (
     TemporaryError,
 )
 from agent.model import AgentState, BeatReply, Hello, HelloReply, Json
+from agent.pace import backoff, first, within
 from agent.ports import BeatCall, Clock, HelloCall, Jobs, Runner
 from agent.report.link import Link
-from agent.report.pace import backoff, first, within
 from agent.report.pauses import Pauses
 from agent.report.skew import Skew
 

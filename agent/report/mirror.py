@@ -15,9 +15,9 @@ import structlog
 
 from agent.errors import CronmirrorError, Refused
 from agent.model import HelloReply, Job, MirrorReply, MirrorRow, MirrorSync
+from agent.pace import backoff, first
 from agent.ports import Clock, Gate, Jobs, MirrorCall, PauseState
 from agent.report.outbox import blames_the_reports
-from agent.report.pace import backoff, first
 from agent.report.rows import chunks, row_of
 
 log = structlog.get_logger()

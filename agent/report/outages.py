@@ -17,8 +17,8 @@ import structlog
 
 from agent.errors import CronmirrorError, StateError
 from agent.model import BeatReply, Json, Reason
+from agent.pace import first
 from agent.ports import Clock, Notes
-from agent.report.pace import first
 
 log = structlog.get_logger()
 

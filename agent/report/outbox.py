@@ -14,9 +14,9 @@ import structlog
 
 from agent.errors import CronmirrorError, Refused, StateError, TemporaryError
 from agent.model import OutboxEntry, RunStatus, Verdict, VerdictKind
+from agent.pace import backoff, first, within
 from agent.ports import Clock, OutboxStore, ReportCall
 from agent.report.link import Link
-from agent.report.pace import backoff, first, within
 
 log = structlog.get_logger()
 

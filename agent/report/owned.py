@@ -14,8 +14,8 @@ import structlog
 
 from agent.errors import StateError
 from agent.model import Job
+from agent.pace import first
 from agent.ports import Jobs, Notes
-from agent.report.pace import first
 
 log = structlog.get_logger()
 

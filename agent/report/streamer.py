@@ -14,8 +14,8 @@ import structlog
 
 from agent.errors import CronmirrorError, Refused
 from agent.model import LogPiece, Run
+from agent.pace import backoff, first, within
 from agent.ports import Clock, Gate, LiveSink, LogCall, StreamRedaction
-from agent.report.pace import backoff, first, within
 from agent.report.tap import Tap
 
 log = structlog.get_logger()

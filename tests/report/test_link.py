@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from agent.pace import backoff, first, within
 from agent.report.link import Link
-from agent.report.pace import backoff, first, within
 from tests.support.clock import VirtualClock, settle
 
 

@@ -1,4 +1,4 @@
-"""Waiting: backoff, whichever comes first, and not for ever. Time is the clock's, so that tests own it."""
+"""Waiting: backoff, whichever comes first, not for ever, until rung. Time is the clock's, so that tests own it."""
 
 from __future__ import annotations
 
@@ -43,3 +43,19 @@ async def within(clock: Clock, seconds: float, work: Coroutine[Any, Any, T]) -> 
         await asyncio.gather(task, return_exceptions=True)
         return None
     return task.result()
+
+
+class Bell:
+    """Rung from anywhere, heard once."""
+
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        """Wake who waits, or the next who does."""
+        self._rung.set()
+
+    async def heard(self) -> None:
+        """Return as soon as it was rung."""
+        await self._rung.wait()
+        self._rung.clear()
