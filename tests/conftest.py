@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.support.browser", "tests.support.stack"]
+pytest_plugins = ["tests.support.browser", "tests.support.secrecy", "tests.support.stack"]
 
 _real_connect = socket.socket.connect
 

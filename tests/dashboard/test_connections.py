@@ -17,7 +17,7 @@ from tests.dashboard.box import Box
 from tests.dashboard.conftest import OpenTab, Tab
 from tests.dashboard.test_hostile import HTML, TURNED, TURNED_SHOWN, unharmed
 from tests.e2e.conftest import StartAgent, ended, mirrored
-from tests.support.oauth_provider import OAuthProvider
+from tests.support.oauth_provider import CLIENT_SECRET, OAuthProvider
 from tests.support.stack import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -86,7 +86,8 @@ async def test_a_real_agent_signs_in_and_its_held_job_runs_with_the_token(
     open_tab: OpenTab, start_agent: StartAgent, operator: Operator, provider: OAuthProvider, project: Project
 ) -> None:
     jobs = "jobs:\n  sync: {shell: 'test -n \"$DRIVE_ACCESS_TOKEN\" && echo in', connection: drive}\n"
-    start_agent(f"connections:\n  {provider.yaml('drive', grant='authorization_code')}\n{jobs}")
+    drive = provider.yaml("drive", client_secret="${DRIVE_SECRET}", grant="authorization_code")
+    start_agent(f"connections:\n  {drive}\n{jobs}", DRIVE_SECRET=CLIENT_SECRET)
     await mirrored(operator)
     tab = await open_tab(project.admin, "#/connections")
     await expect(card(tab).get_by_text("Needs re-authentication")).to_be_visible()

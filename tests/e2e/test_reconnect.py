@@ -13,12 +13,13 @@ import pytest
 from agent.cli.demo.operator import Operator
 from agent.errors import Refused
 from tests.e2e.conftest import StartAgent, mirrored
-from tests.support.oauth_provider import OAuthProvider
+from tests.support.oauth_provider import CLIENT_SECRET, OAuthProvider
 from tests.support.stack import Person, Project
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
+SIGN_IN = {"client_secret": "${DEMO_SECRET}", "grant": "authorization_code"}
 PAGE = "http://127.0.0.1:9/callback"
 JOBS = """
 connections:
@@ -86,7 +87,7 @@ async def test_an_admin_reconnects_and_the_held_job_runs(
     attackers = [await enter(each) for each in (None, project.viewer, project.operator, project.outsider)]
     attackers.append(await enter(project.add_person("agent", agent_id="studio")))
     with OAuthProvider() as provider:
-        agent = start_agent(JOBS.format(demo=provider.yaml(grant="authorization_code")))
+        agent = start_agent(JOBS.format(demo=provider.yaml(**SIGN_IN)), DEMO_SECRET=CLIENT_SECRET)
         await mirrored(operator)
         await wait_until(lambda: admin.select("cron_connections", needs_reauth="is.true"))
         await wait_until(lambda: admin.select("cron_runs", status="eq.missed", reason="eq.needs_reauth", limit="1"))
@@ -134,7 +135,7 @@ async def test_another_account_is_refused_unless_the_admin_says_so(
 ) -> None:
     admin = await enter(project.admin)
     with OAuthProvider() as provider:
-        start_agent(JOBS.format(demo=provider.yaml(grant="authorization_code")))
+        start_agent(JOBS.format(demo=provider.yaml(**SIGN_IN)), DEMO_SECRET=CLIENT_SECRET)
         await mirrored(operator)
         await wait_until(lambda: admin.select("cron_connections"))
 

@@ -1,7 +1,8 @@
 """A real OAuth 2 provider on loopback, built with Authlib, that can be told to misbehave.
 
 It has authorization codes with PKCE, refresh tokens (rotated; one that is used twice ends the whole login), client
-credentials, device codes and revocation. `faults` are what happens to the next requests of the token endpoint.
+credentials, device codes and revocation. `faults` are what happens to the next requests of the token endpoint. Its
+secrets are marked (`marked_secrets`), and while it runs none of them may be on the command line of any process.
 """
 
 from __future__ import annotations
@@ -29,9 +30,11 @@ from authlib.oauth2.rfc8628 import (
 )
 
 from agent.model import Connection
+from tests.support.marked_secrets import MARK, CommandLines, Kind, marked
 
 CLIENT_ID = "client-1"
-CLIENT_SECRET = "client-secret-of-the-loopback-provider"
+CLIENT_SECRET = f"{Kind.CLIENT}-{MARK}-of-the-loopback-provider-{Kind.CLIENT}-{MARK}"
+"""The same in every process of a test."""
 SCOPES = ("files.read", "openid")
 FOREVER_S = 60.0
 """How long an answer is withheld that is not to come while a test runs."""
@@ -159,6 +162,9 @@ class OAuthProvider:
         self.device_grants: dict[str, tuple[str, bool]] = {}
         self.impatient_devices = False
         """Answer `slow_down` to whoever asks for a device's token too early."""
+        self.tag = generate_token(12)
+        """In every secret that it gives."""
+        self._command_lines = CommandLines(self.tag, CLIENT_SECRET)
         self.closing = threading.Event()
         self.lock = threading.RLock()
         self.engine = _engine(self)
@@ -168,12 +174,14 @@ class OAuthProvider:
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True, name="oauth provider").start()
+        self._command_lines.start()
         return self
 
     def __exit__(self, *_):
         self.closing.set()
         self._server.shutdown()
         self._server.server_close()
+        self._command_lines.stop()
 
     def connection(self, connection_id: str = "demo", **changes) -> Connection:
         """A connection to this provider."""
@@ -201,8 +209,8 @@ class OAuthProvider:
 
     def give(self, user: str, scope: str, *, family: str, refresh: bool) -> GivenToken:
         token = GivenToken(
-            access_token=f"at-{generate_token(40)}",
-            refresh_token=f"rt-{generate_token(40)}" if refresh else None,
+            access_token=marked(Kind.ACCESS, self.tag),
+            refresh_token=marked(Kind.REFRESH, self.tag) if refresh else None,
             family=family,
             user=user,
             scope=scope,
@@ -320,6 +328,9 @@ def _code_grant(provider: OAuthProvider):
     class CodeGrant(grants.AuthorizationCodeGrant):
         TOKEN_ENDPOINT_AUTH_METHODS = ("client_secret_basic", "client_secret_post", "none")
 
+        def generate_authorization_code(self):
+            return marked(Kind.CODE, provider.tag)
+
         def save_authorization_code(self, code, request):
             said = request.payload.data
             provider.codes[code] = _Code(
@@ -394,6 +405,9 @@ def _device_endpoint(provider: OAuthProvider):
         @property
         def EXPIRES_IN(self):  # noqa: N802 - Authlib's name
             return provider.device_lifetime_s
+
+        def generate_device_code(self):
+            return marked(Kind.DEVICE, provider.tag)
 
         def get_verification_uri(self):
             return f"{provider.url}/activate"

@@ -25,6 +25,7 @@ from agent.localstack.keys import Keys
 from agent.localstack.limits import UNLIMITED
 from agent.localstack.postgres import Cluster
 from agent.localstack.stack import LocalStack, Options
+from tests.support.secrecy import Search
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 PATIENCE_S = 60.0
@@ -186,13 +187,14 @@ class Project:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackThread]:
+def stack(tmp_path_factory: pytest.TempPathFactory, secrecy: Search) -> Iterator[StackThread]:
     """The embedded stack with the migrations of this repository."""
     running = StackThread(tmp_path_factory.mktemp("stack"))
     try:
         running.start()
         running.migrate()
         yield running
+        secrecy.rows_of(running)
     finally:
         running.close()
 
