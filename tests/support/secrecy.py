@@ -11,6 +11,7 @@ import os
 import stat
 import time
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -45,8 +46,7 @@ class Search:
 
     def files_below(self, base: Path) -> None:
         began = time.monotonic()
-        for place in _regular_files(base):
-            data = place.read_bytes()
+        for place, data in _files(base):
             self.files += 1
             self.size += len(data)
             strays = [each for each in marks(data) if not belongs(each.kind, place)]
@@ -92,11 +92,13 @@ def belongs(kind: Kind | None, place: Path) -> bool:
     return False
 
 
-def _regular_files(base: Path) -> Iterator[Path]:
+def _files(base: Path) -> Iterator[tuple[Path, bytes]]:
+    """Regular files; not those that vanish meanwhile, with a process that takes its time to end."""
     for folder, _, names in os.walk(base):
         for place in (Path(folder, name) for name in names):
-            if stat.S_ISREG(place.lstat().st_mode):
-                yield place
+            with suppress(FileNotFoundError):
+                if stat.S_ISREG(place.lstat().st_mode):
+                    yield place, place.read_bytes()
 
 
 @pytest.fixture(scope="session")
