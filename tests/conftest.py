@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import itertools
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,13 @@ from pathlib import Path
 import pytest
 
 pytest_plugins = ["tests.support.browser", "tests.support.secrecy", "tests.support.stack"]
+
+
+def pytest_configure() -> None:
+    """A job of a script is born deaf to Ctrl-C, and so would be what it starts: the tests press it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 _real_connect = socket.socket.connect
 
