@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,10 +20,15 @@ from tests.support.stack import StackThread
 from tests.support.waiting import wait_until
 
 SUITE = """
+from tempfile import NamedTemporaryFile
 from tests.support.marked_secrets import Kind, marked
 
 def test_logs(tmp_path):
     (tmp_path / "agent.log").write_text("token " + marked(Kind.ACCESS))
+
+def test_crashes():
+    with NamedTemporaryFile("w", prefix="cronmirror-crash-", suffix=".log", delete=False) as file:
+        file.write(marked(Kind.CLIENT))
 
 def test_prints():
     print(marked(Kind.REFRESH))
@@ -41,16 +47,19 @@ def test_a_session_that_leaves_secrets_is_red_and_says_where(tmp_path: Path, wor
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *plugins, "-n", workers, "--basetemp", tmp_path / "inner", "test_inner.py"],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,
     )
     shutil.rmtree(tmp_path / "inner")  # the session that runs this one looks there, too
+    for place in tmp_path.glob("*.log"):
+        place.unlink()
 
     assert done.returncode == LEAKED, done.stdout + done.stderr
-    assert "3 passed" in done.stdout
+    assert "4 passed" in done.stdout
     assert "agent.log, offset 9, made by test_inner.py::test_logs: b'token at-" in done.stdout
+    assert re.search("cronmirror-crash-[^ ]+.log, offset 3, made by nobody knows which: b'cs-", done.stdout)
     assert "Captured stdout call of test_inner.py::test_prints" in done.stdout
     assert "tokens.json" not in done.stdout
 

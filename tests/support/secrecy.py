@@ -1,18 +1,21 @@
 """pytest plugin: when a session ends, no secret of the loopback OAuth provider is where it has no business.
 
 Looked through are every file below the base temporary folder (agents' folders, logs, journals, Postgres with its WAL),
-the rows of the stack (long values are compressed in its files), and what tests printed. Each worker of xdist looks
-through its own; one find makes the whole session end with `LEAKED`, whatever else came of it.
+what the command line writes elsewhere when it crashes, the rows of the stack (long values are compressed in its files),
+and what tests printed. Each worker of xdist looks through its own; one find makes the whole session end with `LEAKED`,
+whatever else came of it.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+import tempfile
 import time
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,6 +40,7 @@ class Search:
     """What one process has to look through, and what it found."""
 
     base: Path | None = None
+    began_at: float = field(default_factory=time.time)
     folders: dict[Path, str] = field(default_factory=dict)
     """Each with the test that got it."""
     found: list[str] = field(default_factory=list)
@@ -44,9 +48,9 @@ class Search:
     size: int = 0
     seconds: float = 0.0
 
-    def files_below(self, base: Path) -> None:
+    def all_files(self) -> None:
         began = time.monotonic()
-        for place, data in _files(base):
+        for place, data in chain(_crashes(self.began_at), _files(self.base)):
             self.files += 1
             self.size += len(data)
             strays = [each for each in marks(data) if not belongs(each.kind, place)]
@@ -72,7 +76,8 @@ class Search:
         self.seconds += time.monotonic() - began
 
     def _maker(self, place: Path) -> str:
-        return next((self.folders[each] for each in place.parents if each in self.folders), "a fixture of the session")
+        known = next((self.folders[each] for each in place.parents if each in self.folders), None)
+        return known or ("a fixture of the session" if self.base in place.parents else "nobody knows which")
 
 
 SEARCH = pytest.StashKey[Search]()
@@ -92,9 +97,16 @@ def belongs(kind: Kind | None, place: Path) -> bool:
     return False
 
 
-def _files(base: Path) -> Iterator[tuple[Path, bytes]]:
+def _crashes(since: float) -> Iterator[tuple[Path, bytes]]:
+    """What `cli.boundary` wrote into the system's temporary folder."""
+    for place in Path(tempfile.gettempdir()).glob("cronmirror-crash-*.log"):
+        if place.stat().st_mtime >= since:
+            yield place, place.read_bytes()
+
+
+def _files(base: Path | None) -> Iterator[tuple[Path, bytes]]:
     """Regular files; not those that vanish meanwhile, with a process that takes its time to end."""
-    for folder, _, names in os.walk(base):
+    for folder, _, names in os.walk(base) if base else ():
         for place in (Path(folder, name) for name in names):
             with suppress(FileNotFoundError):
                 if stat.S_ISREG(place.lstat().st_mode):
@@ -136,8 +148,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
 @pytest.hookimpl(trylast=True)  # after the session's fixtures
 def pytest_sessionfinish(session: pytest.Session) -> None:
     search = session.config.stash[SEARCH]
-    if search.base is not None:
-        search.files_below(search.base)
+    search.all_files()
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["secrecy"] = asdict(search) | {"base": None, "folders": {}}
     elif search.found:
@@ -161,7 +172,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     looked = f"{search.files} files, {search.size / 1e6:.0f} MB, {search.seconds:.1f} s"
     if search.found:
         terminalreporter.section(f"secrets where they have no business ({looked})", red=True)
-        for each in search.found:
+        for each in dict.fromkeys(search.found):
             terminalreporter.write_line(each)
     elif search.files:
         terminalreporter.write_line(f"(no secret was found in {looked})")
