@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,21 @@ def test_a_file_is_replaced_whole_and_private(tmp_path):
     atomic_write(path, b"open", mode=0o644)
     assert path.stat().st_mode & 0o777 == 0o644
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_replaced_file_is_on_the_disk_before_its_name_is_and_both_before_anybody_goes_on(tmp_path, monkeypatch):
+    path, steps = tmp_path / "tokens", []
+    path.write_bytes(b"old")
+    sync = os.fsync
+
+    def seen(descriptor: int) -> None:
+        steps.append(("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file", path.read_bytes()))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    atomic_write(path, b"new")
+
+    assert steps == [("file", b"old"), ("folder", b"new")]
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):

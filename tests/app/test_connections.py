@@ -9,14 +9,16 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import keyring
 import pytest
 
 from agent.adapters.files import StateDir
 from agent.app.connections import keeping
 from agent.app.oneshot import execute_here
 from agent.config.config import Config
-from agent.model import Command, GivenToken, Job, Reason, RunStatus, Tokens
+from agent.model import Command, GivenToken, Job, Reason, RunStatus, Thresholds, Tokens
 from agent.run.redact import Redactor
+from tests.support.memory_keyring import MemoryKeyring
 from tests.support.oauth_provider import OAuthProvider, broken
 
 JOB = Job(id="sync", name="Sync", command=Command(argv=("sh", "-c", "echo got $DEMO_ACCESS_TOKEN")), connection="demo")
@@ -126,6 +128,31 @@ async def test_listeners_hear_of_a_failure_and_a_restart_remembers_it(config, st
     assert [change.after.consecutive_transient_failures for change in heard] == [1]
     async with keeping(lambda: config, state, Redactor()) as kept:
         assert kept.keeper.standings()[0].consecutive_transient_failures == 1
+
+
+async def test_thresholds_are_those_of_the_configuration_in_force(config, state, provider) -> None:
+    await sign_in(config, state, provider, left_s=60.0)
+    now = {"config": replace(config, thresholds=Thresholds(run_ahead_s=0.0))}
+    brief = replace(JOB, timeout_s=1.0)
+
+    async with keeping(lambda: now["config"], state, Redactor()) as kept:
+        await kept.keeper.token_for(brief)
+        assert provider.refreshed == 0
+        now["config"] = config
+        await kept.keeper.token_for(brief)
+        assert provider.refreshed == 1
+
+
+async def test_tokens_lie_in_the_keyring_where_that_is_wanted(config, state, provider, monkeypatch) -> None:
+    backend = MemoryKeyring()
+    for name in ("get_password", "set_password", "delete_password"):
+        monkeypatch.setattr(keyring, name, getattr(backend, name))
+
+    await sign_in(replace(config, tokens_in_keyring=True), state, provider)
+
+    (text,) = backend.kept.values()
+    assert provider.given[0].access_token in text
+    assert not list(state.connections.glob("*.tokens.json"))
 
 
 async def test_without_a_configuration_there_is_nothing_to_keep(state) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from agent.config.providers import GENERIC, PROVIDERS
-from agent.model import BodyStyle, ClientAuth, Connection, Grant, HandOver, Revocation
+from agent.model import BodyStyle, ClientAuth, Connection, Grant, HandOver, Revocation, Thresholds
 from tests.support.config_texts import FakeLookup, config_of, problems_of
 
 PRESETS = sorted(set(PROVIDERS) - {GENERIC})
@@ -223,6 +223,25 @@ def test_a_connection_that_no_job_uses_is_doubted():
     assert [str(each) for each in config.warnings] == [
         "config.yaml:2: connections.c: no job uses it; name it with `connection:` in a job"
     ]
+
+
+def test_each_threshold_is_the_keepers_unless_the_yaml_has_another():
+    assert config_of("project: p\njobs: {j: {run: [a]}}").thresholds == Thresholds()
+    text = """
+    project: p
+    tokens: {sweep_every: 1m, sweep_ahead: 30m, run_ahead: 2m, idle: 7d, warn_at: 4, disconnect_at: 6,
+             rate_limit_notice_at: 8}
+    jobs: {j: {run: [a]}}
+    """
+    assert config_of(text).thresholds == Thresholds(
+        sweep_every_s=60.0,
+        sweep_ahead_s=1_800.0,
+        run_ahead_s=120.0,
+        idle_s=7 * 86_400.0,
+        warn_at=4,
+        disconnect_at=6,
+        rate_limit_notice_at=8,
+    )
 
 
 def test_an_unknown_key_is_sent_home():

@@ -261,6 +261,15 @@ async def test_tokens_are_hidden_and_on_disk_before_anybody_has_them(keeping: Ke
     assert given.token == keeping.store.kept["drive"].access_token
 
 
+async def test_tokens_of_an_earlier_life_or_another_process_are_hidden_as_well(keeping: Keeping) -> None:
+    again = Keeping(clock=keeping.clock, provider=keeping.provider, store=keeping.store)
+    await again.keeper.load()
+    assert {"access-drive-0", "refresh-drive-0"} <= set(again.learnt)
+
+    await keeping.keeper.refresh_now("drive")
+    assert (await token_of(again)).token in again.learnt
+
+
 async def test_a_full_disk_loses_no_rotated_token(keeping: Keeping) -> None:
     await keeping.clock.advance(HOUR_S - 60)
     keeping.store.full = True

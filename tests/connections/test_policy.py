@@ -35,6 +35,10 @@ def standing(**fields) -> Standing:
         (HOUR, timedelta(minutes=15, seconds=1), True, False),
         (HOUR, timedelta(minutes=15), True, True),
         (HOUR, -HOUR, True, True),
+        (2 * HOUR, timedelta(minutes=20, seconds=1), False, False),
+        (2 * HOUR, timedelta(minutes=20), True, False),
+        (2 * HOUR, timedelta(minutes=15, seconds=1), True, False),
+        (2 * HOUR, timedelta(minutes=15), True, True),
         (timedelta(minutes=30), timedelta(minutes=11), False, False),
         (timedelta(minutes=30), timedelta(minutes=10), True, True),
         (timedelta(minutes=5), timedelta(seconds=101), False, False),
@@ -133,13 +137,13 @@ def test_transient_ones_never_do(failure) -> None:
 
 def test_people_hear_of_each_state_once() -> None:
     said, here = [], standing()
-    for failure in [WRONG_CLIENT, *[BUSY] * 7, WRONG_CLIENT, WRONG_CLIENT, WRONG_CLIENT, BUSY]:
+    for failure in [WRONG_CLIENT, *[BUSY] * 7, WRONG_CLIENT, BUSY, WRONG_CLIENT, WRONG_CLIENT, BUSY]:
         after = fail(here, failure)
         said.append(policy.alert_of(here, after, DEFAULTS))
         here = after
 
     told = {number: alert for number, alert in enumerate(said) if alert}
-    assert told == {5: Alert.RATE_LIMIT, 8: Alert.WARNING, 9: Alert.DISCONNECTED}
+    assert told == {5: Alert.RATE_LIMIT, 8: Alert.WARNING, 10: Alert.DISCONNECTED}
     back = policy.after_success(replace(here, last_refresh_at=NOON), tokens())
     assert policy.alert_of(replace(here, last_refresh_at=NOON), back, DEFAULTS) is Alert.RECONNECTED
     assert policy.alert_of(here, back, DEFAULTS) is None, "the first sign-in is no return"

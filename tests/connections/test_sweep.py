@@ -8,15 +8,16 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from agent.connections.sweep import LOOK_EVERY_S
 from agent.errors import StateError
-from agent.model import Thresholds, Tokens
+from agent.model import Tokens
 from tests.support.clock import settle
 from tests.support.fake_connections import BUSY, DEAD, HOUR_S, WRONG_CLIENT, Keeping, a_connection, a_job
 
 DAY_S = 86_400.0
-SWEEP_EVERY_S = Thresholds().sweep_every_s
+SWEEP_EVERY_S = 300.0
 DRIVE = a_connection()
 
 
@@ -75,9 +76,11 @@ async def test_one_that_fails_stops_no_other(monkeypatch) -> None:
         return await tokens(name)
 
     monkeypatch.setattr(keeping.store, "tokens", unreadable)
-    swept = await keeping.sweep.once()
+    with capture_logs() as logs:
+        swept = await keeping.sweep.once()
 
     assert (swept.refreshed, swept.failed) == (["d"], ["a", "b", "broken"])
+    assert {"event": "connections swept", "log_level": "info", "refreshed": 1, "failed": 3, "skipped": 0} in logs
 
 
 async def test_a_run_that_would_outlive_its_token_is_prepared() -> None:
@@ -89,6 +92,15 @@ async def test_a_run_that_would_outlive_its_token_is_prepared() -> None:
 
     await keeping.clock.advance(HOUR_S / 4)
     assert (await keeping.sweep.once()).refreshed == ["drive"]
+
+
+async def test_a_job_that_is_switched_off_wants_nothing() -> None:
+    keeping = Keeping(next_run=lambda _job, now: now + timedelta(minutes=10))
+    keeping.jobs.reload(a_job(DRIVE, timeout_s=HOUR_S / 2, enabled=False))
+    await keeping.sign_in()
+    await keeping.clock.advance(HOUR_S / 2)
+
+    assert (await keeping.sweep.once()).skipped == ["drive"]
 
 
 async def test_a_run_in_the_far_future_is_not_prepared_yet() -> None:

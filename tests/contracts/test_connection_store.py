@@ -8,7 +8,6 @@ from pathlib import Path
 
 import keyring
 import pytest
-from keyring.backend import KeyringBackend
 
 from agent.adapters.files import atomic_write
 from agent.adapters.tokens import KeyringVault, LocalConnections
@@ -16,6 +15,7 @@ from agent.model import FailureKind, Standing, Tokens
 from agent.ports import ConnectionStore
 from tests.support.clock import settle
 from tests.support.fake_connections import FakeConnectionStore
+from tests.support.memory_keyring import MemoryKeyring
 
 NOON = datetime(2026, 3, 18, 12, tzinfo=UTC)
 TOKENS = Tokens(
@@ -36,25 +36,6 @@ STANDING = Standing(
     consecutive_failures=3,
     retry_at=NOON + timedelta(minutes=1),
 )
-
-
-class MemoryKeyring(KeyringBackend):
-    """A keyring without a desktop."""
-
-    priority = 1  # type: ignore[assignment]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.kept: dict[tuple[str, str], str] = {}
-
-    def get_password(self, service: str, username: str) -> str | None:
-        return self.kept.get((service, username))
-
-    def set_password(self, service: str, username: str, password: str) -> None:
-        self.kept[service, username] = password
-
-    def delete_password(self, service: str, username: str) -> None:
-        del self.kept[service, username]
 
 
 @pytest.fixture(params=["files", "keyring", "fake"])

@@ -94,6 +94,35 @@ def test_a_report_writes_what_changed_and_drops_what_is_gone(stage: Stage, agent
     ]
 
 
+def test_a_row_is_how_it_stands_and_holds_no_token(stage: Stage) -> None:
+    columns = stage.owner.sql(
+        "select column_name as name from information_schema.columns where table_name = 'cron_connections'"
+    )
+    assert {each["name"] for each in columns} == {
+        "id", "project_id", "connection_id", "provider", "account", "scopes", "agent_id", "is_active",
+        "token_expires_at", "needs_reauth", "last_refresh_at", "last_refresh_error", "last_failure_kind",
+        "consecutive_failures", "consecutive_transient_failures", "updated_at",
+    }  # fmt: skip
+    new = "insert into cron_connections (project_id, connection_id, agent_id, provider) values ('p', 'c', 'a', 'x')"
+    (row,) = stage.owner.sql(f"{new} returning *")
+    assert (row["needs_reauth"], row["consecutive_failures"], row["consecutive_transient_failures"]) == (False, 0, 0)
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        stage.owner.sql(new)
+
+
+def test_what_a_sweep_asks_has_its_index(stage: Stage) -> None:
+    stage.owner.sql(
+        "insert into cron_connections (project_id, connection_id, agent_id, provider, is_active, token_expires_at) "
+        "select 'p', n, 'a', 'x', true, now() + n * interval '1 min' from generate_series(1, 5000) n"
+    )
+    stage.owner.sql("analyze cron_connections")
+    plan = stage.owner.sql(
+        "explain select connection_id from cron_connections where project_id = 'p' and is_active and not needs_reauth "
+        "and token_expires_at < now() + interval '20 min'"
+    )
+    assert "cron_connections_expiring_idx" in str(plan)
+
+
 @pytest.mark.parametrize(
     "bad",
     [
