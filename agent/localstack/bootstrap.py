@@ -8,6 +8,7 @@ import psycopg
 from psycopg import sql
 
 from agent.errors import StackError
+from agent.localstack.connected import connected
 
 LOGINS = ("authenticator", "supabase_auth_admin")
 """Roles that the gateway itself logs in as."""
@@ -21,7 +22,7 @@ async def bootstrap(dsn: str, password: str) -> None:
     """Apply `bootstrap.sql` through `dsn` and give the login roles `password`. StackError names what was refused."""
     script = (files("agent.localstack") / "bootstrap.sql").read_text("utf-8")
     try:
-        async with await psycopg.AsyncConnection.connect(dsn) as connection:
+        async with connected(dsn) as connection:
             await connection.execute("select pg_advisory_xact_lock(%s)", [LOCK])
             await connection.execute(script.encode())
             await connection.execute(sql.SQL("comment on schema auth is {}").format(sql.Literal(MARK)))

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from agent.localstack.connected import connected
 from agent.localstack.queries import load
 
 SQL = load("census.sql")
@@ -15,7 +16,7 @@ SQL = load("census.sql")
 async def census(dsn: str) -> dict[str, Any]:
     """`postgres, database_bytes, schema, users, projects, members`; empty when the database does not answer."""
     try:
-        async with await psycopg.AsyncConnection.connect(dsn, row_factory=dict_row, connect_timeout=5) as connection:
+        async with connected(dsn, row_factory=dict_row, connect_timeout=5) as connection:
             return await (await connection.execute(SQL["census"])).fetchone() or {}
     except psycopg.Error:
         return {}

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import psycopg
 from psycopg import sql
+
+from agent.localstack.connected import connected
 
 Setting = tuple[str | None, str, str]
 """Role (None: everybody in the database), name, value."""
@@ -25,14 +26,14 @@ order by 1 nulls first, place
 
 async def read_settings(dsn: str) -> list[Setting]:
     """Those of the database `postgres`."""
-    async with await psycopg.AsyncConnection.connect(dsn) as connection:
+    async with connected(dsn) as connection:
         rows = await (await connection.execute(READ.encode())).fetchall()
     return [(row[0], row[1], row[2]) for row in rows]
 
 
 async def write_settings(dsn: str, database: str, settings: Sequence[Setting]) -> None:
     """Give them to `database`; the roles must be there. psycopg.Error for one that this server does not know."""
-    async with await psycopg.AsyncConnection.connect(dsn) as connection:
+    async with connected(dsn) as connection:
         for role, name, value in settings:
             where = sql.Identifier(database)
             whose = (

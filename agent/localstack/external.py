@@ -7,6 +7,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from agent.errors import StackError
 from agent.localstack.bootstrap import MARK
+from agent.localstack.connected import connected
 
 
 class ExternalDatabase:
@@ -27,7 +28,7 @@ class ExternalDatabase:
         """See that it answers, is set up for Realtime, and is not somebody's Supabase; else StackError."""
         where = conninfo_to_dict(self._url).get("host", "the local socket")
         try:
-            async with await psycopg.AsyncConnection.connect(self._url, connect_timeout=10) as connection:
+            async with connected(self._url, connect_timeout=10) as connection:
                 cursor = await connection.execute(
                     "select current_setting('wal_level'), current_setting('is_superuser'), "
                     "obj_description(to_regnamespace('auth'), 'pg_namespace'), to_regnamespace('auth') is not null"

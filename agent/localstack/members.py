@@ -8,11 +8,11 @@ from typing import Any, Literal
 from uuid import UUID
 
 import bcrypt
-import psycopg
 from psycopg.rows import dict_row
 
 from agent.errors import StackError
 from agent.localstack.accounts import BCRYPT_LIMIT, BCRYPT_ROUNDS, Accounts
+from agent.localstack.connected import connected
 from agent.localstack.pool import Pool
 from agent.localstack.queries import load
 
@@ -28,7 +28,7 @@ class Members:
 
     async def add(self, project: str, roles: Mapping[UUID, Role]) -> None:
         """Make the project, if it is new, and these users its members; one who is a member gets the new role."""
-        async with await psycopg.AsyncConnection.connect(self._dsn) as connection:
+        async with connected(self._dsn) as connection:
             await connection.execute(SQL["add_project"], {"project": project})
             for user_id, role in roles.items():
                 values = {"project": project, "user_id": user_id, "role": role}
@@ -64,12 +64,12 @@ class Members:
         """Another password; the user's sessions end."""
         _check(password)
         hashed = await asyncio.to_thread(bcrypt.hashpw, password.encode(), bcrypt.gensalt(rounds))
-        async with await psycopg.AsyncConnection.connect(self._dsn) as connection:
+        async with connected(self._dsn) as connection:
             await connection.execute(SQL["set_password"], {"user_id": user_id, "password": hashed.decode()})
             await connection.execute(SQL["end_sessions"], {"user_id": user_id})
 
     async def _rows(self, name: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-        async with await psycopg.AsyncConnection.connect(self._dsn, row_factory=dict_row) as connection:
+        async with connected(self._dsn, row_factory=dict_row) as connection:
             return await (await connection.execute(SQL[name], values)).fetchall()
 
 

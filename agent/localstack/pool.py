@@ -10,6 +10,8 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from agent.localstack.connected import connected
+
 QUICK_S = 0.5
 """Waiting longer than this for a connection is reason to see whether the database is there at all."""
 PATIENCE_S = 4.5
@@ -74,7 +76,7 @@ class Pool:
 
     async def _probe(self) -> None:
         try:
-            async with await AsyncConnection.connect(self._dsn, connect_timeout=2):
+            async with connected(self._dsn, connect_timeout=2):
                 pass
         except psycopg.Error as err:
             raise NoDatabase(str(err)) from err

@@ -20,6 +20,7 @@ from agent.localstack.backup import BLOCK, DUMP, KEYS, ROLES, About
 from agent.localstack.binaries import locate
 from agent.localstack.bootstrap import bootstrap
 from agent.localstack.configured import write_settings
+from agent.localstack.connected import connected
 from agent.localstack.home import Home
 from agent.localstack.postgres import Cluster
 from agent.localstack.programs import Programs
@@ -63,7 +64,7 @@ async def restore(home: Home, path: Path, about: About, *, replace: bool, say: C
 
 async def _table_with_rows(dsn: str) -> str | None:
     """The first one."""
-    async with await psycopg.AsyncConnection.connect(dsn) as connection:
+    async with connected(dsn) as connection:
         for (name,) in await (await connection.execute(SQL["tables"])).fetchall():
             query = sql.SQL("select exists (select from only {})").format(sql.SQL(name))
             row = await (await connection.execute(query)).fetchone()
@@ -76,7 +77,7 @@ async def _load(path: Path, cluster: Cluster, programs: Programs) -> None:
     """The dump into a new database beside the present one."""
     with zipfile.ZipFile(path) as archive:
         roles = archive.read(ROLES).decode()
-        async with await psycopg.AsyncConnection.connect(cluster.dsn(), autocommit=True) as connection:
+        async with connected(cluster.dsn(), autocommit=True) as connection:
             await _drop(connection, DRAFT)
             await _add_roles(connection, roles)
             await connection.execute(f"create database {DRAFT} template template0".encode())
@@ -108,7 +109,7 @@ async def _add_roles(connection: psycopg.AsyncConnection, text: str) -> None:
 
 async def _swap(cluster: Cluster) -> None:
     # From a third database: nobody may be connected to the two.
-    async with await psycopg.AsyncConnection.connect(cluster.dsn(dbname="template1"), autocommit=True) as connection:
+    async with connected(cluster.dsn(dbname="template1"), autocommit=True) as connection:
         await _drop(connection, OLD)
         await connection.execute(SQL["swap"])
         await _drop(connection, OLD)

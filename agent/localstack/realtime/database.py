@@ -20,6 +20,7 @@ from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool
 
 from agent.errors import StackError
+from agent.localstack.connected import connected
 from agent.localstack.realtime.bindings import Binding
 from agent.localstack.realtime.pgoutput import Change
 from agent.model.value import Json
@@ -87,7 +88,7 @@ class Database:
         ours = resources.files(__package__)
         scripts = [ours.joinpath(name).read_text("utf-8") for name in ("functions.sql", "messages.sql")]
         try:
-            async with await psycopg.AsyncConnection.connect(self._dsn, connect_timeout=CONNECT_S) as connection:
+            async with connected(self._dsn, connect_timeout=CONNECT_S) as connection:
                 await _require_logical_wal(connection)
                 await connection.execute("select pg_advisory_xact_lock(hashtext('realtime_local'))")
                 for script in scripts:

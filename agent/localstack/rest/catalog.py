@@ -15,6 +15,7 @@ import psycopg
 import structlog
 from psycopg.rows import dict_row
 
+from agent.localstack.connected import connected
 from agent.localstack.queries import load
 from agent.localstack.rest.relations import ForeignKey, Relation, relations
 
@@ -129,7 +130,7 @@ class SchemaCache:
             began = time.monotonic()
             if self._loaded_at >= since:
                 return
-            async with await psycopg.AsyncConnection.connect(self._dsn, connect_timeout=5) as connection:
+            async with connected(self._dsn, connect_timeout=5) as connection:
                 self.current = await _read(connection)
             self._loaded_at = began
 
@@ -144,9 +145,7 @@ class SchemaCache:
         pause = 0.05
         while True:
             try:
-                async with await psycopg.AsyncConnection.connect(
-                    self._dsn, autocommit=True, connect_timeout=5
-                ) as connection:
+                async with connected(self._dsn, autocommit=True, connect_timeout=5) as connection:
                     await connection.execute("listen pgrst")
                     await self.reload()
                     pause = 0.05

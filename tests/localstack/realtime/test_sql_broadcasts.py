@@ -120,8 +120,10 @@ async def test_rows_that_are_no_messages_are_passed_over(house: Stack) -> None:
 
 
 async def test_broadcasts_of_before_are_told_again_the_oldest_first(house: Stack) -> None:
+    witness = await enter(house)
     for number in range(3):
         await house.sql("select realtime.send(jsonb_build_object('n', %s::int), 'hi', 'room')", number)
+        await witness.next()  # else it might still be on its way to who joins next
     await house.sql("select realtime.send('{}', 'elsewhere', 'other')")
     await house.sql("select realtime.send('{}', 'public', 'room', false)")
     client = await enter(house, replay={"since": int((time.time() - 60) * 1000), "limit": 2})
