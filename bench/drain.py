@@ -21,6 +21,8 @@ CONCURRENCY = 16
 BATCHES = (1, 32)
 """Of the queue's floor: the better one counts."""
 GOAL_OF_FLOOR, GOAL_OF_RIVAL = 0.6, 1.5
+GOAL_OF_COST_MS = 3.0
+"""Processor time of all processes for one request (docs/adr/0025)."""
 GOAL_OF_ONE = 0.95
 """More agents must not be slower than one; less than this is no noise."""
 FLEETS, QUICK_FLEETS = (1, 2, 4), (2,)
@@ -68,11 +70,13 @@ async def measure(ground: Ground, effort: Effort) -> dict[str, Any]:
     shared = await rotate(fleets, effort)
     rates = {name: figures["per_s"] for name, figures in measured.items()}
     to_floor, to_rival = (ratio(rates["ours"], rates[name]) for name in ("spawn_floor", "procrastinate"))
+    cost_ms = sum(value for name, value in measured["ours"].items() if name.startswith("cpu_") and name.endswith("_ms"))
     alone, *more = [figures["per_s"] for figures in shared.values()]
     return {
         "goals": [
             goal("ours to the floor of spawning", to_floor, at_least=GOAL_OF_FLOOR),
             goal("ours to Procrastinate", to_rival, at_least=GOAL_OF_RIVAL),
+            goal("processor time of a request (ms)", round(cost_ms, 3), at_most=GOAL_OF_COST_MS),
             *(
                 goal(f"{size} agents to one", ratio(rate, alone), at_least=GOAL_OF_ONE)
                 for size, rate in zip(sizes[1:], more, strict=True)
