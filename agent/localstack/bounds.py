@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, cast
 
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from agent.localstack.refusal import MAX_BODY, Refusal
@@ -29,6 +30,8 @@ LATE = (
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\naccess-control-allow-origin: *\r\n"
     b"content-type: application/json; charset=utf-8\r\ncontent-length: %d\r\n\r\n%b" % (len(LATE_BODY), LATE_BODY)
 )
+Turn = tuple[RequestResponseCycle, ASGI3Application]
+"""A request, and what answers it."""
 WHOLE_ANSWER = "cronmirror.whole_answer"
 """Where the scope has a function that takes status, headers and body at once."""
 
@@ -67,6 +70,10 @@ class Together:
             self._loop.call_soon(self.flush)
         self._held.append(data)
 
+    def is_closing(self) -> bool:
+        """Asked at each answer: `__getattr__` takes longer."""
+        return self.transport.is_closing()
+
     def flush(self) -> None:
         """Send what there is."""
         if self._held:
@@ -84,12 +91,20 @@ class Connection(HttpToolsProtocol):
 
     For the rest of a request's head (`HEAD_S`, `MAX_UNREAD`), and after a head that asks for a websocket and that the
     websocket library does not understand (too long, not GET, with a body): uvicorn says nothing to that, and stays
-    connected.
+    connected. What uvicorn makes for each request, and this once for a connection: the timer that ends it when it is
+    idle, and the task that runs the application.
     """
 
     _hang_up: asyncio.TimerHandle | None = None
     _late: asyncio.TimerHandle | None = None
     """Ends a body that does not come: 408."""
+    _idle: asyncio.TimerHandle | None = None
+    _idle_since: float | None = None
+    """When the last answer was whole; None while there is a request."""
+    _next: asyncio.Future[Turn | None] | None = None
+    """What the connection's task waits for: the next request."""
+    _over = False
+    """No request will follow: it is closed, or a websocket."""
     _in_head = False
     _head_bytes = 0
     _refused = False
@@ -107,6 +122,7 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Either the head is whole by now, or its rest is still awaited."""
         self._unread += len(data)
+        self._idle_since = None
         super().data_received(data)
         if self._unread > MAX_UNREAD:
             self._answer_and_close(TOO_LONG)
@@ -120,6 +136,7 @@ class Connection(HttpToolsProtocol):
         if self._late is not None:
             self._late.cancel()
             self._late = None
+        self._end()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -167,14 +184,63 @@ class Connection(HttpToolsProtocol):
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """An answer is whole."""
+        """An answer is whole: the next one of those that came in one go, or a time of idleness, begins."""
         self._together.flush()
-        super().on_response_complete()
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since = self.loop.time()
+        if self._idle is None:
+            self._idle = self.loop.call_later(self.timeout_keep_alive, self._look_whether_idle)
+
+    def _look_whether_idle(self) -> None:
+        """It may have been for so long; or for a while only, or not at all."""
+        self._idle = None
+        if self._idle_since is None:
+            return
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._idle = self.loop.call_later(left, self._look_whether_idle)
+        else:
+            self.timeout_keep_alive_handler()
+
+    def _end(self) -> None:
+        self._over = True
+        if self._idle is not None:
+            self._idle.cancel()
+        if self._next is not None and not self._next.done():
+            self._next.set_result(None)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        if self._next is not None and not self._next.done():
+            self._next.set_result((cycle, app))
+            return
+        task = self.loop.create_task(self._serve(cycle, app), name="localstack-connection")
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+    async def _serve(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """One request after the other; one that came while the one before it was answered has a task of its own."""
+        turn: Turn | None = (cycle, app)
+        task = asyncio.current_task()
+        while turn is not None:
+            cycle, app = turn
+            await cycle.run_asgi(app)
+            another_waits = self._next is not None and not self._next.done()
+            if another_waits or self._over or (task is not None and task.cancelling()):
+                return
+            self._next = self.loop.create_future()
+            turn = await self._next
 
     def handle_websocket_upgrade(self) -> None:
         """From here on Realtime has its own clocks; unless the library has already given up."""
         if self._refused:
             return
+        self._end()
         self.transport = self._together.transport
         super().handle_websocket_upgrade()
         self._unwatch()
@@ -233,8 +299,7 @@ class Connection(HttpToolsProtocol):
     def _watch(self) -> None:
         cycle = cast("RequestResponseCycle | None", self.cycle)  # uvicorn declares it as set, and sets it later
         in_request = cycle is not None and not cycle.response_complete
-        upgraded = self.transport.get_protocol() is not self
-        if in_request or upgraded:
+        if in_request or self._over:
             self._unwatch()
         elif self._hang_up is None:
             self._hang_up = self.loop.call_later(HEAD_S, self.transport.close)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from typing import cast
 
 import httpx
 import pytest
@@ -15,7 +16,7 @@ from starlette.routing import Route
 from websockets.asyncio.client import connect
 
 from agent.localstack import bounds, gateway
-from agent.localstack.bounds import MAX_HEADERS, MAX_URL
+from agent.localstack.bounds import MAX_HEADERS, MAX_URL, Connection
 from agent.localstack.gateway import Gateway
 from agent.localstack.rest import Rest
 from tests.support.stack import StackThread
@@ -237,6 +238,79 @@ async def test_the_short_way_keeps_the_limits_of_bodies(
     head += f"apikey: {bare.keys.publishable_key}\r\n".encode()
     answer = await said(bare.local._gateway.port, head + sent)
     assert answer.startswith(b"HTTP/1.1 " + status), answer
+
+
+# ── what is made once for a connection ────────────────────────────────────────
+
+
+async def test_an_idle_connection_is_ended_in_time_and_one_that_is_answered_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gateway, "KEEP_ALIVE_S", 0.5)
+    go_on = asyncio.Event()
+
+    async def wait(_: Request) -> Response:
+        await go_on.wait()
+        return PlainTextResponse("done")
+
+    running = Gateway()
+    await running.start([Route("/quick", _echo), Route("/slow", wait)])
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    ask = "GET /{} HTTP/1.1\r\nhost: localhost\r\n\r\n".format
+    writer.write(ask("quick").encode())
+    assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+    (connection,) = connections(running)
+    writer.write(ask("slow").encode())
+    await wait_until(lambda: connection._idle is None, 5)  # it was looked whether it is idle
+    go_on.set()
+    assert b"200 OK" in await reader.readuntil(b"done")
+    assert await reader.read() == b""
+    writer.close()
+    await running.stop()
+
+
+async def test_requests_of_a_connection_share_a_task_that_ends_with_it(served: Gateway) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    tasks = set()
+    for _ in range(3):
+        writer.write(HEAD + b"content-length: 2\r\n\r\nok")
+        await reader.readuntil(b"\r\n\r\nok")
+        tasks |= tasks_of(served)
+    assert len(tasks) == 1
+    both = HEAD + b"content-length: 2\r\n\r\nok"
+    writer.write(both + both)
+    for _ in range(2):
+        await reader.readuntil(b"\r\n\r\nok")
+    await wait_until(lambda: len(tasks_of(served)) == 1, 5)
+    writer.close()
+    await wait_until(lambda: not tasks_of(served), 5)
+
+
+async def test_a_connection_that_becomes_a_websocket_leaves_no_task_behind(bare: StackThread) -> None:
+    port, key = bare.local._gateway.port, bare.keys.publishable_key
+    others = tasks_of(bare.local._gateway)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"HEAD /auth/v1/health HTTP/1.1\r\nhost: localhost\r\napikey: {key}\r\n\r\n".encode())
+    await reader.readuntil(b"\r\n\r\n")
+    (task,) = tasks_of(bare.local._gateway) - others
+    path = f"/realtime/v1/websocket?apikey={key}&vsn=2.0.0"
+    head = f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+    writer.write(f"{head}sec-websocket-version: 13\r\nsec-websocket-key: {'x' * 22}==\r\n\r\n".encode())
+    assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+    await wait_until(task.done, 5)
+    writer.close()
+
+
+def connections(running: Gateway) -> set[Connection]:
+    """The open ones."""
+    assert running._server is not None
+    return cast("set[Connection]", running._server.server_state.connections)
+
+
+def tasks_of(running: Gateway) -> set[asyncio.Task[None]]:
+    """Those that run the application."""
+    assert running._server is not None
+    return set(running._server.server_state.tasks)
 
 
 # ── answers on the short way are written by us ────────────────────────────────
