@@ -8,9 +8,10 @@ from __future__ import annotations
 import structlog
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from agent.localstack.bounds import WHOLE_ANSWER, url_too_long
+from agent.localstack.front import OwnNames
 from agent.localstack.pgerrors import refusal
 from agent.localstack.refusal import Refusal
 from agent.localstack.rest import Rest
@@ -31,9 +32,9 @@ ANY_ORIGIN = [
 
 
 class Door:
-    """ASGI middleware: requests for `/rest/v1` go to `rest`, and all others on."""
+    """ASGI middleware: requests for `/rest/v1` under our own names go to `rest`, and all others on."""
 
-    def __init__(self, app: ASGIApp, rest: Rest) -> None:
+    def __init__(self, app: OwnNames, rest: Rest) -> None:
         self._app = app
         self._rest = rest
 
@@ -43,10 +44,21 @@ class Door:
             await self._app(scope, receive, send)
             return
         head = self._rest.head(scope)
-        if scope["method"] == "OPTIONS" and head.origin and "access-control-request-method" in head.headers:
-            await self._app(scope, receive, send)  # a browser asks whether it may ask
+        if head.admitted is None:
+            head.admitted = self._app.admits(scope)
+        asks_whether = scope["method"] == "OPTIONS" and head.origin and "access-control-request-method" in head.headers
+        if asks_whether or not head.admitted:
+            await self._app(scope, receive, send)
             return
-        response = await self._answer(scope, receive, head)
+        try:
+            refused = head.refused or url_too_long(scope)
+            response = refused.response() if refused else await self._rest.answer(scope, receive, head)
+        except Refusal as err:
+            response = err.response()
+        except ClientDisconnect:
+            response = left()
+        except Exception as err:  # noqa: BLE001 # the boundary: whatever it was, it is answered
+            response = broken(scope["method"], scope["path"], err)
         headers = _across_origins(response, head)
         whole = scope.get(WHOLE_ANSWER)
         if whole and isinstance(response, Answer):
@@ -54,19 +66,6 @@ class Door:
             return
         await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
         await send({"type": "http.response.body", "body": response.body})
-
-    async def _answer(self, scope: Scope, receive: Receive, head: Head) -> Response:
-        try:
-            refused = head.refused or url_too_long(scope)
-            if refused:
-                return refused.response()
-            return await self._rest.answer(scope, receive, head)
-        except Refusal as err:
-            return err.response()
-        except ClientDisconnect:
-            return left()
-        except Exception as err:  # noqa: BLE001 # the boundary: whatever it was, it is answered
-            return broken(scope["method"], scope["path"], err)
 
 
 def left() -> Response:

@@ -33,13 +33,17 @@ class OwnNames:
         self._any_address = any_address
         self._admitted: set[str] = set()
 
+    def admits(self, scope: Scope) -> bool:
+        """Whether it was asked under a name of this machine."""
+        host = host_of(scope)
+        return host in self._admitted or self._admits(host)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, or answer 421 in the API's shape."""
-        host = host_of(scope)
-        if host in self._admitted or self._admits(host):
+        if self.admits(scope):
             await self._app(scope, receive, send)
             return
-        message = f"{host[:200]!r} is no name of this machine"
+        message = f"{host_of(scope)[:200]!r} is no name of this machine"
         hint = "Ask under 127.0.0.1 or localhost."
         body = {"code": "PGRST_LOCAL", "details": None, "hint": hint, "message": message}
         await Refusal(421, body).response()(scope, receive, send)

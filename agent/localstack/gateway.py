@@ -70,7 +70,8 @@ def application(
         ],
         exception_handlers=handlers,  # type: ignore[arg-type]  # Starlette types the handler by Exception
     )
-    return OwnNames(Door(app, rest) if rest else app, names=names, any_address=any_address)
+    named = OwnNames(app, names=names, any_address=any_address)
+    return Door(named, rest) if rest else named
 
 
 async def _unknown(request: Request) -> Response:

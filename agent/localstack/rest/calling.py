@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from agent.localstack.pgerrors import refusal
 from agent.localstack.refusal import Refusal
@@ -20,8 +21,7 @@ from agent.localstack.rest.wire import Statement
 SCALAR = "pgrst_scalar"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Arguments:
+class Arguments(NamedTuple):
     """What a function is called with: a JSON object, the query string's texts, or one body without a name."""
 
     names: tuple[str, ...]

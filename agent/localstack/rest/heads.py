@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -37,6 +36,8 @@ class Head:
         self.content_type = self.headers.get("content-type", JSON).partition(";")[0].strip().lower()
         self.settings = json.dumps({name: value for name, value in self.headers.items() if name != "cookie"})
         self.cookies = json.dumps(Request({"type": "http", "headers": raw}).cookies)
+        self.admitted: bool | None = None
+        """Whether it asks under a name of this machine, once that has been looked at."""
         self._shown: dict[str, Shown] = {}
         self._configured: dict[tuple[object, ...], Statement] = {}
         self._schema: object = None
@@ -53,27 +54,31 @@ class Head:
             self._shown[method] = found
         return found
 
-    def caller(self, find: Callable[[], Caller], leeway_s: float) -> tuple[Caller, str]:
-        """Who asks, and the claims as JSON. `find` is asked again as soon as the token's times may say otherwise."""
-        now = time.time()
-        if self._caller is not None and self._caller[0] <= now < self._caller[1]:
+    def known_caller(self) -> tuple[Caller, str] | None:
+        """Who asks, and the claims as JSON; None as soon as the token's times may say otherwise than they did."""
+        if self._caller is not None and self._caller[0] <= time.time() < self._caller[1]:
             return self._caller[2:]
-        caller = find()
-        claims = json.dumps(caller.claims)
-        if self.headers.get("apikey"):  # else it came with the query string
-            begin, end = caller.claims.get("nbf", 0), caller.claims.get("exp", float("inf"))
-            self._caller = (float(begin) - leeway_s, float(end) + leeway_s, caller, claims)
-        return caller, claims
+        return None
 
-    def configured(self, key: tuple[object, ...], schema: object, make: Callable[[], Statement]) -> Statement:
-        """What `make` makes; made once for a key and a state of the schema."""
+    def caller(self, found: Caller, leeway_s: float) -> tuple[Caller, str]:
+        """What `known_caller` will say, once the caller has been found out."""
+        claims = json.dumps(found.claims)
+        if self.headers.get("apikey"):  # else it came with the query string
+            begin, end = found.claims.get("nbf", 0), found.claims.get("exp", float("inf"))
+            self._caller = (float(begin) - leeway_s, float(end) + leeway_s, found, claims)
+        return found, claims
+
+    def configured(self, key: tuple[object, ...], schema: object) -> Statement | None:
+        """What has been made for a key and a state of the schema."""
         if self._schema is not schema or len(self._configured) > MOST_CONFIGURED:
             self._schema = schema
             self._configured.clear()
-        found = self._configured.get(key)
-        if found is None:
-            found = self._configured[key] = make()
-        return found
+        return self._configured.get(key)
+
+    def configure(self, key: tuple[object, ...], made: Statement) -> Statement:
+        """Made for that key, and the state of the schema that `configured` was asked about."""
+        self._configured[key] = made
+        return made
 
 
 class Heads:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from psycopg.pq import TransactionStatus
 from psycopg_pool import PoolTimeout
 
 from agent.localstack.pool import PATIENCE_S, QUICK_S, Pool
@@ -54,7 +53,7 @@ class Lines:
 
     def give(self, wire: Wire) -> None:
         """Back from `take`, whatever became of it."""
-        usable = wire.connection.pgconn.transaction_status == TransactionStatus.IDLE
+        usable = wire.idle
         while self._waiting:
             waiting = self._waiting.popleft()
             if not waiting.done():
@@ -67,10 +66,9 @@ class Lines:
         if not usable:
             self._return(wire)
             return
-        loop = asyncio.get_running_loop()
-        self._idle.append((loop.time(), wire))
+        self._idle.append((wire.loop.time(), wire))
         if self._sweep is None:
-            self._sweep = loop.call_later(IDLE_S, self._return_idle)
+            self._sweep = wire.loop.call_later(IDLE_S, self._return_idle)
 
     async def _another(self) -> Wire:
         """From the pool."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from urllib.parse import quote
 
 from agent.localstack.pgerrors import refusal
@@ -62,10 +64,28 @@ def parse_query(pairs: Iterable[tuple[str, str]], *, arguments: bool = False) ->
     )
 
 
-def canonical(pairs: Iterable[tuple[str, str]]) -> str:
-    """The query string for `Content-Location`: sorted by name, without the key."""
-    shown = sorted((pair for pair in pairs if pair[0] != OURS), key=lambda pair: pair[0])
-    return "&".join(f"{_quoted(key)}={_quoted(value)}" for key, value in shown)
+class Address:
+    """`Content-Location` of requests that differ in some values alone: sorted by name, without the key."""
+
+    def __init__(self, name: str, fields: Sequence[tuple[str, str]], places: Sequence[int]) -> None:
+        """`places`: at the end of which of the decoded `fields` there is a value to fill in."""
+        numbers = {place: number for number, place in enumerate(places)}
+        shown = [(*pair, numbers.get(place)) for place, pair in enumerate(fields) if pair[0] != OURS]
+        shown.sort(key=itemgetter(0))
+        self._parts = [f"/{quote(name)}"]
+        self._holes: list[int] = []
+        for (key, value, number), between in zip(shown, itertools.chain("?", itertools.repeat("&")), strict=False):
+            self._parts[-1] += f"{between}{_quoted(key)}={_quoted(value)}"
+            if number is not None:
+                self._holes.append(number)
+                self._parts.append("")
+
+    def filled(self, values: Sequence[str]) -> str:
+        """With these values."""
+        text = self._parts[0]
+        for number, part in zip(self._holes, self._parts[1:], strict=True):
+            text += _quoted(values[number]) + part
+        return text
 
 
 def _quoted(text: str) -> str:

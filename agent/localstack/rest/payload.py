@@ -6,8 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 from urllib.parse import parse_qsl
 
 from starlette.types import Receive
@@ -24,8 +23,7 @@ RAW = {"text/plain": "text", "text/xml": "xml", "application/octet-stream": "byt
 _JSON_TYPES = {JSON, "application/vnd.pgrst.object+json", "application/vnd.pgrst.array+json", ""}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rows:
+class Rows(NamedTuple):
     """`text` is JSON: an array of objects (`many`) or one object; of these `columns` are taken."""
 
     text: str
@@ -33,8 +31,7 @@ class Rows:
     columns: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Body:
+class Body(NamedTuple):
     """A body as it came. `value` is its JSON."""
 
     kind: str
@@ -47,19 +44,19 @@ class Body:
 async def read(receive: Receive, kind: str, *, function: bool) -> Body:
     """The body that `receive` gives, whose content type is `kind`; PGRST102 where it is not what it says."""
     raw = await read_whole(receive)
+    if kind in _JSON_TYPES:
+        text, value = _json(raw or (b"{}" if function else b""))
+        return Body(JSON, raw, text, value)
     if function and kind in RAW:
         return Body(kind=kind, raw=raw)
     if kind == FORM:
         form = tuple(parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True))
-        value: dict[str, Json] = dict(form)
-        return Body(kind=kind, raw=raw, text=json.dumps(value), value=value, form=form)
+        fields: dict[str, Json] = dict(form)
+        return Body(kind=kind, raw=raw, text=json.dumps(fields), value=fields, form=form)
     if kind == CSV and not function:
         rows = _csv(raw)
         return Body(kind=kind, raw=raw, text=json.dumps(rows), value=rows)
-    if kind not in _JSON_TYPES:
-        raise refusal(400, "PGRST102", f"Content-Type not acceptable: {kind}")
-    text, value = _json(raw or (b"{}" if function else b""))
-    return Body(kind=JSON, raw=raw, text=text, value=value)
+    raise refusal(400, "PGRST102", f"Content-Type not acceptable: {kind}")
 
 
 def rows_of(body: Body, columns: tuple[str, ...] | None) -> Rows:
@@ -80,10 +77,10 @@ def rows_of(body: Body, columns: tuple[str, ...] | None) -> Rows:
 
 def arguments_of(body: Body) -> tuple[tuple[str, ...], str]:
     """Names and JSON object of a function's arguments; of an array its first object counts."""
-    rows = rows_of(body, None)
-    if not rows.many:
-        return rows.columns, rows.text
     value = body.value
+    if isinstance(value, dict):
+        return tuple(value), body.text
+    rows = rows_of(body, None)
     first: Mapping[str, Json] = value[0] if isinstance(value, list) and value and isinstance(value[0], dict) else {}
     return rows.columns, json.dumps(first)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import TypeVar
-from urllib.parse import parse_qsl, quote
 
 import psycopg
 from psycopg_pool import PoolTimeout
@@ -33,8 +32,8 @@ from agent.localstack.rest.catalog import Function, SchemaCache, Table
 from agent.localstack.rest.heads import Head, Heads
 from agent.localstack.rest.hints import nearest
 from agent.localstack.rest.levels import Level, arrange
-from agent.localstack.rest.parameters import canonical, intersect, parse_query
-from agent.localstack.rest.plans import Plans, shape_of, whole
+from agent.localstack.rest.parameters import Address, intersect, parse_query
+from agent.localstack.rest.plans import Plans, Shape, shape_of, whole
 from agent.localstack.rest.preferences import Preferences
 from agent.localstack.rest.session import Check, Context, Result, Session, configuration
 from agent.localstack.rest.sql import Source, source_of
@@ -42,6 +41,7 @@ from agent.localstack.rest.syntax import Query
 from agent.localstack.rest.wire import Statement
 
 Made = TypeVar("Made")
+Read = tuple[Level, Source, Address]
 Called = tuple[Function, Level, Shown]
 EMPTY = parse_query(())
 MAX_PARAMETERS = 200
@@ -56,25 +56,24 @@ STALE = {"42703", "42704", "PGRST200", "PGRST202", "PGRST204", "PGRST205"}
 class Asked:
     """A request, and who asks."""
 
-    def __init__(self, request: Request, head: Head, caller: Caller, claims: str) -> None:
-        self.request = request
+    __slots__ = ("caller", "claims", "head", "method", "path", "query_string", "receive")
+
+    def __init__(self, scope: Scope, receive: Receive, head: Head, caller: Caller, claims: str) -> None:
+        self.receive = receive
         self.head = head
         self.caller = caller
         self.claims = claims
         """The caller's, as JSON."""
-        self.method: str = request.scope["method"]
-        self.path: str = request.scope["path"].removeprefix(PREFIX)
+        self.method: str = scope["method"]
+        self.path: str = scope["path"].removeprefix(PREFIX)
         """From the slash after the prefix on."""
+        self.query_string: str = scope["query_string"].decode("ascii", "replace")
 
-    def pairs(self) -> list[tuple[str, str]]:
-        """The query string, decoded."""
-        text = self.request.scope["query_string"].decode("ascii", "replace")
-        if not text:
-            return []
-        try:
-            return parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
-        except ValueError as err:
-            raise refusal(400, "PGRST_LOCAL", f"more than {MAX_PARAMETERS} query parameters") from err
+    def shape(self, *, wholly: bool = False) -> Shape:
+        """The query string's; `wholly`: with every value in it."""
+        if self.query_string.count("&") >= MAX_PARAMETERS:
+            raise refusal(400, "PGRST_LOCAL", f"more than {MAX_PARAMETERS} query parameters")
+        return whole(self.query_string) if wholly else shape_of(self.query_string)
 
     def shown(self) -> Shown:
         """What `Accept` and `Prefer` ask for."""
@@ -90,7 +89,7 @@ class Rest:
         self._keys = keys
         self._leeway_s = leeway_s
         self._heads = Heads()
-        self._reads: Plans[tuple[Level, Source]] = Plans()
+        self._reads: Plans[Read] = Plans()
         self._writes: Plans[Table] = Plans()
         self._calls: Plans[Called] = Plans()
 
@@ -104,10 +103,11 @@ class Rest:
 
     async def answer(self, scope: Scope, receive: Receive, head: Head) -> Response:
         """To a request below `/rest/v1/`. Refusal, or ClientDisconnect."""
-        request = Request(scope, receive)
         leeway_s = self._leeway_s
-        caller, claims = head.caller(lambda: rest_caller(request, self._keys, leeway_s=leeway_s), leeway_s)
-        asked = Asked(request, head, caller, claims)
+        known = head.known_caller()
+        if known is None:
+            known = head.caller(rest_caller(Request(scope, receive), self._keys, leeway_s=leeway_s), leeway_s)
+        asked = Asked(scope, receive, head, *known)
         first, _, second = asked.path[1:].partition("/")
         try:
             if not second and first and asked.path[-1] != "/":
@@ -121,7 +121,7 @@ class Rest:
             message = "Timed out acquiring connection from connection pool."
             raise refusal(504, "PGRST003", message) from err
         except psycopg.Error as err:
-            raise from_database(err, authed=caller.authed) from err
+            raise from_database(err, authed=asked.caller.authed) from err
 
     # ── tables ────────────────────────────────────────────────────────────
 
@@ -144,35 +144,33 @@ class Rest:
         raise refusal(404, "PGRST205", f"Could not find the table 'public.{name}' in the schema cache", hint=hint)
 
     async def _read(self, asked: Asked, name: str) -> Response:
-        shown, pairs = asked.shown(), asked.pairs()
+        shown = asked.shown()
         counting, window = shown.preferences.count, asked.head.range if asked.method == "GET" else None
-        shape = shape_of(pairs)
-        if counting in PLANNERS:
-            # The conditions are asked about once more: no marks in them.
-            shape = whole(pairs)
+        # The conditions are asked about once more where planners count: no marks in them.
+        shape = asked.shape(wholly=counting in PLANNERS)
+        key = (name, shape.key, shown.key, shown.head, window)
+        found = self._reads.find(key, shape.values, self._cache.current)
+        if found is None:
 
-        def select(values: Sequence[str]) -> tuple[Statement, tuple[Level, Source]]:
-            level = _ranged(arrange(parse_query(shape.with_values(values))), window)
-            source = source_of(self._known(name))
-            counted, catalog = counting == "exact", self._cache.current
-            made = reading.read(catalog, level, source, shown.media, counted=counted, body=not shown.head)
-            return made, (level, source)
+            def select(values: Sequence[str]) -> tuple[Statement, Read]:
+                level = _ranged(arrange(parse_query(shape.with_values(values))), window)
+                source = source_of(self._known(name))
+                counted, catalog = counting == "exact", self._cache.current
+                made = reading.read(catalog, level, source, shown.media, counted=counted, body=not shown.head)
+                return made, (level, source, Address(name, shape.fields(), shape.places))
 
-        key = (name, shape.key, shown.media, shown.head, counting, window)
-        statement, (level, source) = await self._planned(self._reads, key, shape.values, select)
+            found = await self._planned(self._reads, key, shape.values, select)
+        statement, (level, source, address) = found
         context = self._context(asked, shown.preferences, read_only=True)
         result = await self._session.run(context, statement, _check(shown))
-        result = await self._estimated(context, result, level, source, shown.preferences)
-        query_string = canonical(pairs)
-        location = f"/{quote(name)}{'?' if query_string else ''}{query_string}"
-        return rows_answer(result, shown, offset=_offset(level), location=location)
+        if counting in PLANNERS:
+            result = await self._estimated(context, result, level, source, shown.preferences)
+        return rows_answer(result, shown, offset=_offset(level), location=address.filled(shape.values))
 
     async def _estimated(
         self, context: Statement, result: Result, level: Level, source: Source, preferences: Preferences
     ) -> Result:
         """With the total that `count=planned` and `count=estimated` ask Postgres' planner for."""
-        if preferences.count not in PLANNERS:
-            return result
         catalog, total = self._cache.current, 0
         if preferences.count == "estimated":
             some = reading.count(catalog, level, source, limit=reading.MAX_ROWS + 1)
@@ -181,36 +179,40 @@ class Rest:
         if preferences.count == "planned" or total > reading.MAX_ROWS:
             planned = await self._session.planned_rows(context, reading.count(catalog, level, source))
             total = max(total, planned)
-        return replace(result, total=total)
+        return result._replace(total=total)
 
     async def _write(self, asked: Asked, name: str) -> Response:
         method, shown = asked.method, asked.shown()
-        shape = shape_of(asked.pairs())
-        query = parse_query(shape.pairs) if shape.pairs else EMPTY
+        shape = asked.shape()
+        query = parse_query(shape.pairs()) if shape.key else EMPTY
         rows = payload.Rows(text="", many=False, columns=())
         if method != "DELETE":
-            body = await payload.read(asked.request.receive, asked.head.content_type, function=False)
+            body = await payload.read(asked.receive, asked.head.content_type, function=False)
             rows = payload.rows_of(body, query.columns)
 
         texts = [] if method == "DELETE" else [rows.text]
+        values = [*texts, *shape.values]
+        key = (method, name, shape.key, rows.many, rows.columns, shown.key)
+        found = self._writes.find(key, values, self._cache.current)
+        if found is None:
 
-        def mutation(values: Sequence[str]) -> tuple[Statement, Table]:
-            marked = parse_query(shape.with_values(values[len(texts) :]))
-            write = writing.Write(
-                catalog=self._cache.current,
-                table=self._known(name),
-                query=marked,
-                level=arrange(marked, writes=True),
-                preferences=shown.preferences,
-                media=shown.media,
-            )
-            if method == "DELETE":
-                return writing.delete(write), write.table
-            make = writing.insert if method == "POST" else writing.update
-            return make(write, replace(rows, text=values[0])), write.table
+            def mutation(values: Sequence[str]) -> tuple[Statement, Table]:
+                marked = parse_query(shape.with_values(values[len(texts) :]))
+                write = writing.Write(
+                    catalog=self._cache.current,
+                    table=self._known(name),
+                    query=marked,
+                    level=arrange(marked, writes=True),
+                    preferences=shown.preferences,
+                    media=shown.media,
+                )
+                if method == "DELETE":
+                    return writing.delete(write), write.table
+                make = writing.insert if method == "POST" else writing.update
+                return make(write, rows._replace(text=values[0])), write.table
 
-        key = (method, name, shape.key, rows.many, rows.columns, shown.media, shown.preferences.words)
-        statement, table = await self._planned(self._writes, key, [*texts, *shape.values], mutation)
+            found = await self._planned(self._writes, key, values, mutation)
+        statement, table = found
         context = self._context(asked, shown.preferences, read_only=False)
         result = await self._session.run(context, statement, _check(shown, writes=True))
         if method == "POST":
@@ -225,45 +227,48 @@ class Rest:
             raise refusal(405, "PGRST101", f"Cannot use the {method} method on RPC")
         if method == "OPTIONS":
             return _allowed("OPTIONS,GET,HEAD,POST")
-        shown, shape = asked.shown(), shape_of(asked.pairs())
+        shown, shape = asked.shown(), asked.shape()
         window = asked.head.range if method == "GET" else None
-        query = parse_query(shape.pairs, arguments=method != "POST") if shape.pairs else EMPTY
-        sent_as, receive = asked.head.content_type, asked.request.receive
-        body = await payload.read(receive, sent_as, function=True) if method == "POST" else None
+        query = parse_query(shape.pairs(), arguments=method != "POST") if shape.key else EMPTY
+        body = await payload.read(asked.receive, asked.head.content_type, function=True) if method == "POST" else None
         given = _given(query, body)
         kind = body.kind if body else None
+        key = (name, given.names, kind, shape.key, shown.key)
+        values = shape.values if body is None else (given.json or "", *shape.values)
+        # What is read from a query string decides more than parameters.
+        found = None if body is None else self._calls.find(key, values, self._cache.current)
+        if found is None:
 
-        def called(values: Sequence[str]) -> tuple[Statement, Called]:
-            function = calling.choose(name, given.names, self._cache.current, kind=kind)
-            _check_many(function, shown)
-            arguments = given if body is None else _arguments(function, replace(given, json=values[0]), body)
-            query = parse_query(shape.with_values(values[1:] if body else values), arguments=body is None)
-            level = _ranged(arrange(query), window)
-            call = calling.Call(
-                catalog=self._cache.current,
-                function=function,
-                arguments=arguments,
-                level=level,
-                media=shown.media,
-                body=not shown.head,
-                # Nobody plans what a function returns: it is counted.
-                counted=shown.preferences.count in {"exact", "estimated"},
-            )
-            return calling.call(call), (function, level, replace(shown, listed=function.returns_set))
+            def called(values: Sequence[str]) -> tuple[Statement, Called]:
+                function = calling.choose(name, given.names, self._cache.current, kind=kind)
+                _check_many(function, shown)
+                arguments = given if body is None else _arguments(function, given._replace(json=values[0]), body)
+                query = parse_query(shape.with_values(values[1:] if body else values), arguments=body is None)
+                level = _ranged(arrange(query), window)
+                call = calling.Call(
+                    catalog=self._cache.current,
+                    function=function,
+                    arguments=arguments,
+                    level=level,
+                    media=shown.media,
+                    body=not shown.head,
+                    # Nobody plans what a function returns: it is counted.
+                    counted=shown.preferences.count in {"exact", "estimated"},
+                )
+                return calling.call(call), (function, level, replace(shown, listed=function.returns_set))
 
-        if body is None:
-            statement, (function, level, shown_so) = await self._fresh(lambda: called(shape.values))
-        else:
-            key = (name, given.names, kind, shape.key, shown.media, shown.preferences.words)
-            values = [given.json or "", *shape.values]
-            statement, (function, level, shown_so) = await self._planned(self._calls, key, values, called)
+            if body is None:
+                found = await self._fresh(lambda: called(values))
+            else:
+                found = await self._planned(self._calls, key, values, called)
+        statement, (function, level, shown_so) = found
         read_only = function.read_only or method != "POST"
         context = self._context(asked, shown.preferences, read_only=read_only, timeout=function.timeout)
         check = None if function.returns_void else _check(shown_so, writes=not read_only, many=function.returns_set)
         result = await self._session.run(context, statement, check)
         if function.returns_void:
             return void_answer(result, shown_so)
-        return rows_answer(result, shown_so, offset=_offset(level), function=True)
+        return rows_answer(result, shown_so, offset=_offset(level))
 
     # ── running ───────────────────────────────────────────────────────────
 
@@ -290,26 +295,25 @@ class Rest:
         self, asked: Asked, preferences: Preferences, *, read_only: bool, timeout: str | None = None
     ) -> Statement:
         """What Postgres is told before the statement; the same for the same head and path."""
-        catalog = self._cache.current
-
-        def configured() -> Statement:
+        catalog, head = self._cache.current, asked.head
+        key = (asked.claims, asked.method, asked.path, read_only, timeout)
+        found = head.configured(key, catalog)
+        if found is None:
             settings = dict(catalog.roles.get(asked.caller.role, {}))
             settings |= {"timezone": preferences.timezone} if preferences.timezone else {}
             settings |= {"statement_timeout": timeout} if timeout else {}
-            return configuration(
-                Context(
-                    role=asked.caller.role,
-                    claims=asked.claims,
-                    method=asked.method,
-                    path=asked.path,
-                    headers=asked.head.settings,
-                    cookies=asked.head.cookies,
-                    read_only=read_only,
-                    settings=settings,
-                )
+            context = Context(
+                role=asked.caller.role,
+                claims=asked.claims,
+                method=asked.method,
+                path=asked.path,
+                headers=head.settings,
+                cookies=head.cookies,
+                read_only=read_only,
+                settings=settings,
             )
-
-        return asked.head.configured((asked.claims, asked.method, asked.path, read_only, timeout), catalog, configured)
+            found = head.configure(key, configuration(context))
+        return found
 
 
 def _nowhere(path: str) -> Refusal:

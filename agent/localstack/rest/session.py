@@ -7,9 +7,10 @@ where everything up to the end of the pipeline is one transaction).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import psycopg
 
@@ -17,7 +18,7 @@ from agent.localstack.pool import Pool
 from agent.localstack.refusal import Refusal
 from agent.localstack.rest.catalog import SchemaCache
 from agent.localstack.rest.lines import Lines
-from agent.localstack.rest.wire import Row, Statement, Value, Wire, encode
+from agent.localstack.rest.wire import Row, Statement, Value, encode
 
 OF_A_REQUEST = (
     "role",
@@ -46,11 +47,10 @@ class Context:
     settings: Mapping[str, str]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """The answering row. `total`: of all rows, if counted; `inserted`: new rows of an upsert."""
 
-    body: str
+    body: bytes
     rows: int
     total: int | None
     headers: str | None
@@ -74,18 +74,18 @@ class Session:
 
     async def run(self, context: Statement, statement: Statement, check: Check | None = None) -> Result:
         """The statement's result after `configuration`. `check` may raise before anything is committed."""
-        both = [context, statement]
+        both, schema = (context, statement), self._cache.current
         wire = await self._lines.take()
         try:
             if check is None:
-                return _result((await self._exchange(wire, both))[-1])
+                return _result((await wire.exchange(both, schema=schema))[-1])
             try:
-                result = _result((await self._exchange(wire, [BEGIN, *both]))[-1])
+                result = _result((await wire.exchange((BEGIN, *both), schema=schema))[-1])
                 check(result)
             except (Refusal, psycopg.Error):
-                await self._exchange(wire, [ROLLBACK])
+                await wire.exchange([ROLLBACK], schema=schema)
                 raise
-            await self._exchange(wire, [COMMIT])
+            await wire.exchange([COMMIT], schema=schema)
             return result
         finally:
             self._lines.give(wire)
@@ -95,29 +95,22 @@ class Session:
         explained = Statement(f"explain (format json) {statement.text}", statement.values)
         wire = await self._lines.take()
         try:
-            row = (await self._exchange(wire, [context, explained]))[-1]
+            row = (await wire.exchange([context, explained], schema=self._cache.current))[-1]
         finally:
             self._lines.give(wire)
-        return int(json.loads(row[0] or "")[0]["Plan"]["Plan Rows"])
-
-    async def _exchange(self, wire: Wire, statements: Sequence[Statement]) -> list[Row]:
-        return await wire.exchange(statements, schema=self._cache.current)
+        return int(json.loads(row[0] or b"")[0]["Plan"]["Plan Rows"])
 
 
 def _result(row: Row) -> Result:
     body, rows, total, headers, status, inserted = row
     return Result(
-        body=body or "",
-        rows=int(rows or 0),
-        total=_number(total),
-        headers=headers or None,
-        status=status or None,
-        inserted=_number(inserted),
+        body or b"",
+        int(rows or 0),
+        None if total is None else int(total),
+        headers.decode() if headers else None,
+        status.decode() if status else None,
+        None if inserted is None else int(inserted),
     )
-
-
-def _number(text: str | None) -> int | None:
-    return None if text is None else int(text)
 
 
 def configuration(context: Context) -> Statement:

@@ -10,16 +10,17 @@ import asyncio
 import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.errors import error_from_result
-from psycopg.pq import ConnStatus, ExecStatus
+from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 
 Value = str | bytes | None
-Row = tuple[str | None, ...]
+Row = tuple[bytes | None, ...]
+"""Texts, as Postgres sends them: UTF-8."""
 Encoded = tuple[list[bytes | None], list[int]]
 OFTEN = 2
 """A statement is prepared when it comes for this time: texts that never come again need no plan kept."""
@@ -29,8 +30,7 @@ CANCEL_S = 5.0
 _numbers = itertools.count()
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """SQL with `$n`, and its parameters: texts of unknown type, or bytes (bytea)."""
 
     text: str
@@ -55,7 +55,7 @@ class Often:
 
 
 class Wire:
-    """Sends statements on one connection in autocommit, whose socket the event loop watches until `release`."""
+    """Sends statements on one connection in autocommit: until `release` in pipeline mode, and watched by the loop."""
 
     def __init__(self, connection: AsyncConnection, often: Often) -> None:
         self.connection = connection
@@ -64,22 +64,30 @@ class Wire:
         """What is prepared: text → name, for one state of the schema."""
         self._schema: object = None
         self._pgconn: PGconn = connection.pgconn
-        self._loop = asyncio.get_running_loop()
+        self._pgconn.enter_pipeline_mode()
+        self.loop = asyncio.get_running_loop()
         self._answers = Answers(self._pgconn, self.release)
         self._socket = connection.fileno()
-        self._loop.add_reader(self._socket, self._answers.read)
+        self.loop.add_reader(self._socket, self._answers.read)
 
     @property
     def sound(self) -> bool:
         """Whether it may be used: one that is closed at the other end has been read to its end by now."""
         return self._socket >= 0 and self._pgconn.status == ConnStatus.OK
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is left over of an exchange: no transaction, no answer."""
+        return self._pgconn.transaction_status == TransactionStatus.IDLE
+
     def release(self) -> AsyncConnection:
         """The connection, for somebody else to watch."""
         if self._socket >= 0:
-            self._loop.remove_reader(self._socket)
-            self._loop.remove_writer(self._socket)
+            self.loop.remove_reader(self._socket)
+            self.loop.remove_writer(self._socket)
             self._socket = -1
+            if self._pgconn.transaction_status in _AT_REST:
+                self._pgconn.exit_pipeline_mode()
         return self.connection
 
     async def exchange(self, statements: Sequence[Statement], *, schema: object) -> list[Row]:
@@ -89,13 +97,11 @@ class Wire:
         """
         values = [each.encoded or encode(each.values) for each in statements]
         try:
-            self._pgconn.enter_pipeline_mode()
             sent = self._send(statements, values, schema)
-            done = self._answers.expect(self._loop)
+            done = self._answers.expect(self.loop)
             if self._pgconn.flush():
-                self._loop.add_writer(self._socket, self._flush)
+                self.loop.add_writer(self._socket, self._flush)
             await done
-            self._pgconn.exit_pipeline_mode()
         except asyncio.CancelledError:
             await self._give_up()
             raise
@@ -132,7 +138,7 @@ class Wire:
         """The socket takes more of what libpq still holds."""
         try:
             if not self._pgconn.flush():
-                self._loop.remove_writer(self._socket)
+                self.loop.remove_writer(self._socket)
         except psycopg.Error as err:
             self.release()
             self._answers.fail(err)
@@ -156,7 +162,7 @@ class Wire:
         failed: PGresult | None = None
         for asked, result in itertools.zip_longest(sent, results):
             if result is None or result.status in _FAILED:
-                if failed is None and result is not None and result.status == ExecStatus.FATAL_ERROR:
+                if failed is None and result is not None and result.status == _FATAL:
                     failed = result
                 if asked:
                     self._names.pop(asked, None)
@@ -167,7 +173,9 @@ class Wire:
         return rows
 
 
-_FAILED = {ExecStatus.FATAL_ERROR, ExecStatus.PIPELINE_ABORTED}
+_AT_REST = {TransactionStatus.IDLE, TransactionStatus.INTRANS, TransactionStatus.INERROR}
+_SYNC, _FATAL = int(ExecStatus.PIPELINE_SYNC), int(ExecStatus.FATAL_ERROR)
+_FAILED = {_FATAL, int(ExecStatus.PIPELINE_ABORTED)}
 
 
 class Answers:
@@ -217,7 +225,7 @@ class Answers:
                 # The end of one statement's results; but of a lost connection libpq says nothing else, for ever.
                 if pgconn.status == ConnStatus.BAD:
                     raise psycopg.OperationalError(pgconn.error_message.decode("utf-8", "replace"))
-            elif result.status == ExecStatus.PIPELINE_SYNC:
+            elif result.status == _SYNC:
                 return True
             else:
                 self.found.append(result)
@@ -225,20 +233,19 @@ class Answers:
 
 
 def encode(values: Sequence[Value]) -> Encoded:
-    """Parameters as libpq takes them. A text with NUL would be cut there; it is refused in psycopg's own words."""
-    given: list[bytes | None] = []
-    for value in values:
-        if isinstance(value, str):
-            if "\x00" in value:
-                raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
-            given.append(value.encode("utf-8", "replace"))
-        else:
-            given.append(value)
+    """Parameters as libpq takes them."""
+    given = [encode_text(value) if isinstance(value, str) else value for value in values]
     return given, [int(isinstance(value, bytes)) for value in values]
+
+
+def encode_text(value: str) -> bytes:
+    """A text as libpq takes it. One with NUL would be cut there; it is refused in psycopg's own words."""
+    if "\x00" in value:
+        raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
+    return value.encode("utf-8", "replace")
 
 
 def _first(result: PGresult) -> Row:
     if not result.ntuples:
         return ()
-    cells = (result.get_value(0, column) for column in range(result.nfields))
-    return tuple(None if cell is None else cell.decode() for cell in cells)
+    return tuple([result.get_value(0, column) for column in range(result.nfields)])

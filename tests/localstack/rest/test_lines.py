@@ -28,8 +28,8 @@ async def lines(bare: StackThread) -> AsyncIterator[Lines]:
     await pool.stop()
 
 
-async def pid(wire: Wire) -> str | None:
-    return (await wire.exchange(PID, schema=None))[0][0]
+async def pid(wire: Wire) -> int:
+    return int((await wire.exchange(PID, schema=None))[0][0] or b"")
 
 
 async def test_the_one_that_was_used_last_is_used_next(lines: Lines) -> None:

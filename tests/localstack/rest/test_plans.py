@@ -2,33 +2,55 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qsl, quote
+
 import pytest
+from hypothesis import given
+from hypothesis.strategies import text
 
 from agent.localstack.pgerrors import refusal
 from agent.localstack.rest import plans
-from agent.localstack.rest.plans import Plans, shape_of
+from agent.localstack.rest.parameters import Address
+from agent.localstack.rest.plans import Plans, shape_of, whole
 from agent.localstack.rest.wire import Statement
 from tests.localstack.rest.conftest import Films
 
 
 def test_values_of_comparisons_are_taken_out_and_nothing_else() -> None:
-    pairs = [
-        ("select", "id"),
-        ("id", "eq.1"),
-        ("a", "not.gte.x.y"),
-        ("or", "(a.eq.1)"),
-        ("id", "in.(1)"),
-        ("limit", "1"),
-    ]
-    shape = shape_of(pairs)
-    assert shape.values == ("1", "x.y")
-    assert shape.key == (pairs[0], ("id", "eq."), ("a", "not.gte."), *pairs[3:])
-    assert shape.with_values(shape.values) == pairs
+    fields = ["select=id", "id=eq.1", "a=not.gte.x.y", "or=(a.eq.1)", "id=in.(1)", "limit=1", "d-%3Ee=eq.a+b%2Bc"]
+    shape = shape_of("&".join(fields))
+    assert shape.values == ("1", "x.y", "a b+c")
+    assert shape.key == ("select=id", "id=eq.", "a=not.gte.", *fields[3:6], "d-%3Ee=eq.")
+    assert shape.pairs() == parse_qsl("&".join(fields))
+    assert shape.with_values(("2", "y", "z"))[-1] == ("d->e", "eq.z")
+    kept_whole = whole("&".join(fields))
+    assert (kept_whole.values, kept_whole.pairs()) == ((), parse_qsl("&".join(fields)))
 
 
-@pytest.mark.parametrize("pair", [("select", "eq.1"), ("order", "eq.1"), ("a.limit", "lt.1"), ("id", "eq(any).{1}")])
-def test_what_only_looks_like_a_comparison_stays_whole(pair: tuple[str, str]) -> None:
-    assert shape_of([pair]).values == ()
+@pytest.mark.parametrize(
+    "field",
+    [
+        *("select=eq.1", "order=eq.1", "a.limit=lt.1", "id=eq(any).{1}", "=eq.1", "eq.1"),
+        *("%73elect=eq.1", "a%2Elimit=lt.1"),
+    ],
+)
+def test_what_only_looks_like_a_comparison_stays_whole(field: str) -> None:
+    assert shape_of(field).values == ()
+
+
+@given(text(alphabet="ab=&.%+;2CeqE0\ufffd", max_size=40))
+def test_a_query_string_is_read_as_everybody_reads_it(query_string: str) -> None:
+    read = parse_qsl(query_string, keep_blank_values=True)
+    assert shape_of(query_string).pairs() == whole(query_string).pairs() == read
+
+
+@given(text(alphabet="ab=&.%+;2CeqE0sz", max_size=40))
+def test_an_address_is_sorted_and_has_the_values_in_their_places(query_string: str) -> None:
+    shape = shape_of(query_string)
+    pairs = sorted(parse_qsl(query_string, keep_blank_values=True), key=lambda pair: pair[0])
+    shown = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in pairs)
+    address = Address("a table", shape.fields(), shape.places)
+    assert address.filled(shape.values) == f"/a%20table{'?' if shown else ''}{shown}"
 
 
 def test_a_plan_is_made_once_for_a_shape_and_anew_for_another_schema() -> None:
