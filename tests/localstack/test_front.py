@@ -100,6 +100,19 @@ async def test_a_rebound_name_learns_nothing(http: httpx.AsyncClient, path: str,
     assert "access-control-allow-origin" not in answer.headers
 
 
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+async def test_nor_does_it_by_the_short_way(bare: StackThread, method: str) -> None:
+    """`/rest/v1` itself looks at a head once, and answers others with the same host, key and all."""
+    asked = {"apikey": bare.keys.secret_key, "origin": "http://evil.example", "access-control-request-method": "GET"}
+    async with httpx.AsyncClient(verify=False, base_url=bare.url) as http:  # noqa: S501 # plain HTTP
+        for host, refused in (("localhost", False), ("evil.example", True)) * 2:
+            answer = await http.request(method, "/rest/v1/rpc/nothing", headers={"host": host, **asked})
+            assert (answer.status_code == 421, "access-control-allow-origin" in answer.headers) == (
+                refused,
+                not refused,
+            )
+
+
 def test_two_names_at_once_are_none_of_ours() -> None:
     """Servers differ in which of them they believe."""
     headers = [(b"host", b"localhost"), (b"host", b"evil.example")]

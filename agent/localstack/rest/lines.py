@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+from psycopg import AsyncConnection
 from psycopg_pool import PoolTimeout
 
 from agent.localstack.pool import PATIENCE_S, QUICK_S, Pool
@@ -73,15 +74,18 @@ class Lines:
     async def _another(self) -> Wire:
         """From the pool."""
         self._out += 1
+        connection: AsyncConnection | None = None
         try:
             connection = await self._pool.take()
             if not connection.autocommit:
                 await connection.set_autocommit(True)
+            return Wire(connection, self._often)
         except BaseException:
             self._out -= 1
+            if connection is not None:
+                self._give_back(connection)
             self._call_next()
             raise
-        return Wire(connection, self._often)
 
     async def _next(self) -> Wire | None:
         """The next that comes back; None when one may be taken from the pool instead."""
@@ -113,7 +117,10 @@ class Lines:
 
     def _return(self, wire: Wire) -> None:
         self._out -= 1
-        task = asyncio.create_task(self._pool.give_back(wire.release()), name="localstack-line-returned")
+        self._give_back(wire.release())
+
+    def _give_back(self, connection: AsyncConnection) -> None:
+        task = asyncio.create_task(self._pool.give_back(connection), name="localstack-line-returned")
         self._returning.add(task)
         task.add_done_callback(self._returning.discard)
 

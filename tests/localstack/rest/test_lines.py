@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import psycopg
 import pytest
 from psycopg_pool import PoolTimeout
 
@@ -84,6 +85,20 @@ async def test_a_broken_one_is_replaced_whoever_finds_it(bare: StackThread, line
     await wait_until(lambda: not third.sound, 5)
     assert await lines.take() is second
     lines.give(second)
+
+
+async def test_one_that_breaks_before_it_is_lent_is_given_back(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(*_: object) -> Wire:
+        raise psycopg.OperationalError("the connection is closed")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(module, "Wire", breaks)
+        for _ in range(3):  # more than there are
+            with pytest.raises(psycopg.OperationalError):
+                await lines.take()
+    both = [await lines.take() for _ in range(2)]
+    for wire in both:
+        lines.give(wire)
 
 
 async def test_who_is_not_wanted_goes_back_to_the_pool(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
