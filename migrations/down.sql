@@ -17,7 +17,8 @@ begin
     from pg_policy p join pg_class c on c.oid = p.polrelid
     where c.relnamespace = 'public'::regnamespace and p.polname like 'cronmirror\_%'
       and c.relname in (
-        'cron_mirror', 'cron_run_requests', 'cron_agents', 'cron_runs', 'cron_projects', 'cron_connections', 'cron_connection_requests'
+        'cron_mirror', 'cron_run_requests', 'cron_agents', 'cron_runs', 'cron_projects', 'cron_connections', 'cron_connection_requests',
+        'cron_notifications'
       )
   loop
     execute format('drop policy %I on public.%I', v_thing.polname, v_thing.relname);
@@ -26,7 +27,9 @@ begin
     select t.tgname, c.relname
     from pg_trigger t join pg_class c on c.oid = t.tgrelid
     where c.relnamespace = 'public'::regnamespace and t.tgname like 'cronmirror\_%'
-      and c.relname in ('cron_agents', 'cron_runs', 'cron_projects', 'cron_connections', 'cron_connection_requests')
+      and c.relname in (
+        'cron_agents', 'cron_runs', 'cron_projects', 'cron_connections', 'cron_connection_requests', 'cron_notifications'
+      )
   loop
     execute format('drop trigger %I on public.%I', v_thing.tgname, v_thing.relname);
   end loop;
@@ -34,7 +37,7 @@ end
 $$;
 
 drop table if exists
-  public.cron_connection_codes, public.cron_notice_claims, public.cron_notifications, public.cron_snoozes, public.cron_leases,
+  public.cron_connection_codes, public.cron_notice_claims, public.cron_snoozes, public.cron_leases,
   public.cron_audit, public.cron_run_logs, public.cron_pruned_slots, public.cron_agent_beats, public.cron_project_members;
 
 -- What optional/pg_cron.sql scheduled. Jobs of your own that queue runs stay: see `select * from cron.job`.
@@ -138,15 +141,23 @@ drop function if exists
   public.cron_raise(text, text, text, text, text, text, text),
   public.cron_raise_offline(text, timestamptz, interval),
   public.cron_raise_online(text, text),
-  public.cron_count_notices(text),
+  public.cron_waiting_notices(text, text),
   public.cron_notify(text, text, integer, jsonb),
-  public.cron_claim_notices(text, text, integer, integer),
+  public.cron_file_notice(text, text, jsonb),
+  public.cron_claim_notices(text, text, integer, uuid[]),
+  public.cron_last_notice(text, text, text[]),
+  public.cron_bearer(public.cron_notifications),
+  public.cron_good_run(text, text, timestamptz),
+  public.cron_hand_over(text, text, uuid, public.cron_notifications, jsonb),
+  public.cron_is_news(text, text, text, timestamptz, jsonb),
+  public.cron_raise_recovered(text, text[]),
   public.cron_delivered(text, text, integer, jsonb),
   public.cron_read_notifications(text, uuid[]),
   public.cron_snooze(text, text, timestamptz);
 
 drop table if exists
-  public.cron_runs, public.cron_agents, public.cron_projects, public.cron_connections, public.cron_connection_requests;
+  public.cron_runs, public.cron_agents, public.cron_projects, public.cron_connections, public.cron_connection_requests,
+  public.cron_notifications;
 
 drop index if exists public.cron_run_requests_queued_idx, public.cron_run_requests_running_idx, public.cron_run_requests_dedupe_idx;
 

@@ -55,8 +55,8 @@ class Notices:
         return {"notices": self.desk.run(), "post": self.post.run(), "pulse": self.pings.run()}
 
     def on_beat(self, reply: BeatReply) -> None:
-        """The beat says how many notices wait for somebody to bring them out."""
-        self.post.on_waiting(reply.notices)
+        """The beat says which notices wait for somebody to bring them out."""
+        self.post.on_waiting(reply.waiting)
 
     def on_reload(self) -> None:
         """The configuration is another one."""

@@ -55,6 +55,8 @@ from agent.model.notices import (
     NoticeVerdict,
     NotifyRules,
     QuietHours,
+    Shared,
+    WaitingNotice,
 )
 from agent.model.runs import (
     LocalRun,
@@ -156,6 +158,7 @@ __all__ = [
     "Schedule",
     "ScheduleKind",
     "Severity",
+    "Shared",
     "SignIn",
     "Standing",
     "Thresholds",
@@ -164,6 +167,7 @@ __all__ = [
     "Turn",
     "Verdict",
     "VerdictKind",
+    "WaitingNotice",
     "WakeKind",
     "WakeUp",
     "WhenOffline",

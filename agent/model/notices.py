@@ -31,6 +31,23 @@ class NoticeType(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shared(Value):
+    """Of a job that several agents share: what the project's list needs to decide whether a notice of it is news."""
+
+    still: bool = False
+    """It is no news on this box, which may not know what others have run since: told only where the list takes it."""
+    ended_at: datetime | None = None
+    """Of the run that it is about: what was well afterwards makes it old."""
+    realert_every_s: float | None = None
+    slots: tuple[datetime, ...] = ()
+    """That were missed here; another agent may have run them."""
+    for_others: bool = False
+    """No channel here takes it: whichever agent has one brings it out."""
+    told: bool = False
+    """People here have heard it already, for Supabase did not answer: they want to hear of its end as well."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Notice(Value):
     """One change of state, said once."""
 
@@ -46,6 +63,8 @@ class Notice(Value):
     """When it happened."""
     dedupe_key: str
     """The same change of state, whoever says it and how often."""
+    shared: Shared | None = None
+    """None: no other agent runs what it is about."""
 
 
 class NoticeVerdict(StrEnum):
@@ -55,6 +74,18 @@ class NoticeVerdict(StrEnum):
     DUPLICATE = "duplicate"
     SNOOZED = "snoozed"
     """It is in the list; nobody is to be disturbed."""
+    TAKEN = "taken"
+    """Of a shared job: the project knows already, or another agent brings it out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitingNotice(Value):
+    """A notice in the project's list that waits for an agent with a channel for it."""
+
+    id: UUID
+    type: NoticeType
+    severity: Severity
+    subject: str
 
 
 class DeliveryState(StrEnum):
@@ -66,7 +97,7 @@ class DeliveryState(StrEnum):
     """The channel did not take it, however often it was tried."""
     SNOOZED = "snoozed"
     SUPERSEDED = "superseded"
-    """Before it could be sent, the opposite had become true."""
+    """Before it could be sent, the opposite had become true, or another agent had said it."""
     EXPIRED = "expired"
     """It could not be sent while it was news."""
 
@@ -99,6 +130,11 @@ class FiledNotice(Value):
     """By name of the channel."""
     shown: bool = False
     """Supabase has these deliveries."""
+
+    @property
+    def only_asks(self) -> bool:
+        """Nobody is told of it unless the project's list says that it is news."""
+        return self.verdict is None and self.notice.shared is not None and self.notice.shared.still
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Literal
 from uuid import UUID
 
+from agent.model.notices import WaitingNotice
 from agent.model.runs import Report, Request
 from agent.model.value import Json, Value
 
@@ -110,8 +111,8 @@ class BeatReply(Value):
     """Queued requests for our jobs that could be claimed now."""
     next_due_at: datetime | None = None
     pause: Pause | None = None
-    notices: int = 0
-    """Notices that the database raised and nobody brings to any channel."""
+    waiting: tuple[WaitingNotice, ...] = ()
+    """Notices that nobody brings to any channel yet."""
 
     reconnects: int = 0
     """How many sign-ins ask something of us."""

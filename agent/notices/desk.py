@@ -159,6 +159,8 @@ class Desk:
         clean = [self._redacted(notice) for notice in notices]
         await self._store.judge(up_to=up_to, standings=standings, notices=clean)
         for notice in clean:
+            if notice.shared is not None and notice.shared.still:
+                continue  # whether it is one, the project's list says
             log.info("notice", type=notice.type, severity=notice.severity, subject=notice.subject, title=notice.title)
         if clean:
             self._filed()

@@ -1,16 +1,17 @@
 """Gets filed notices to people: into the project's list, then out on the channels, with retries; and shows how it went.
 
 The list is told first, because it knows the snoozes; where Supabase does not answer, the channels do not wait for it
-for long. Notices that the sweep raised (an agent is offline) are claimed and brought out like our own.
+for long. Notices that the database raised, or that another agent has no channel for, are claimed and brought out like
+our own.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
 
@@ -24,11 +25,11 @@ from agent.model import (
     NoticeType,
     NoticeVerdict,
     NotifyRules,
-    Severity,
+    WaitingNotice,
 )
 from agent.notices.desk import Identity
 from agent.notices.jobs import JobBook
-from agent.notices.progress import aged, attempted, due, next_due, settled, shown, taken_back
+from agent.notices.progress import aged, attempted, due, next_due, outdated, settled, shown, taken_back, withdrawn
 from agent.notices.routing import job_of, route, takes
 from agent.pace import Bell, first
 from agent.ports import Clock, Courier, Gate, NoticeCalls, NoticeStore, Redact
@@ -40,7 +41,6 @@ PATIENCE_S = 30.0
 LOOK_EVERY_S = 30.0
 REST_S = 30.0
 AT_ONCE = 50
-CLAIM_LIMIT = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,17 +74,17 @@ class Post:
         self._identity = identity
         self._clock = clock
         self._bell = Bell()
-        self._to_claim = False
+        self._to_claim: tuple[UUID, ...] = ()
         self._last_said = ""
 
     def kick(self) -> None:
         """Look now."""
         self._bell.ring()
 
-    def on_waiting(self, notices: int) -> None:
-        """So many notices of the project wait for somebody to deliver them (the beat says so)."""
-        if notices and self._takes_the_sweeps():
-            self._to_claim = True
+    def on_waiting(self, notices: Collection[WaitingNotice]) -> None:
+        """These notices of the project wait for somebody to deliver them (the beat says so)."""
+        self._to_claim = tuple(each.id for each in notices if self._is_for_us(each))
+        if self._to_claim:
             self._bell.ring()
 
     async def run(self) -> None:
@@ -118,27 +118,26 @@ class Post:
         if not self._to_claim:
             return
         try:
-            claimed = await self._calls.claim_notices(CLAIM_LIMIT)
+            claimed = await self._calls.claim_notices(self._to_claim)
         except CronmirrorError as error:
             self._say("waiting notices not claimed", error)
             return
-        self._to_claim = False
-        mine = f"agent:{self._identity.agent_id}"
-        others = [each for each in claimed if (each.type, each.subject) != (NoticeType.AGENT_OFFLINE, mine)]
-        await self._store.judge(notices=others, verdict=NoticeVerdict.CREATED)
+        self._to_claim = ()
+        await self._store.judge(notices=claimed, verdict=NoticeVerdict.CREATED)
 
     async def _publish(self) -> None:
         untold = [filed for filed in await self._store.filed() if filed.verdict is None][:AT_ONCE]
         if not untold:
             return
         try:
-            verdicts = await self._told([filed.notice for filed in untold])
+            verdicts = await self._told([self._addressed(filed) for filed in untold])
         except CronmirrorError as error:
             self._say("notices not told to Supabase yet", error)
             return
         for filed in untold:
             verdict = verdicts.get(filed.notice.id, NoticeVerdict.CREATED)
-            await self._store.keep(replace(filed, verdict=verdict))
+            known = replace(filed, verdict=verdict)
+            await self._store.keep(withdrawn(known) if verdict is NoticeVerdict.TAKEN else known)
 
     async def _told(self, notices: Sequence[Notice]) -> Mapping[UUID, NoticeVerdict]:
         """One that the database refuses must not keep the others waiting for ever."""
@@ -174,9 +173,11 @@ class Post:
     async def _route(self) -> None:
         """Choose the channels, once per notice: when Supabase has said its word, or has been waited for."""
         now, every = self._clock.now(), list(await self._store.filed())
+        for filed in outdated(every):
+            await self._store.keep(filed, done=True)
         patience = timedelta(seconds=PATIENCE_S)
         for filed in [each for each in every if not each.routed]:
-            if filed.verdict is None and now - filed.notice.at < patience:
+            if filed.verdict is None and (filed.only_asks or now - filed.notice.at < patience):
                 continue
             snoozed = filed.verdict is NoticeVerdict.SNOOZED
             job = self._addresses.jobs.get(job_of(filed.notice) or "")
@@ -231,23 +232,38 @@ class Post:
     async def _seconds_left(self) -> float:
         filed = await self._store.filed()
         at = next_due(filed)
-        unrouted = any(not each.routed for each in filed)
+        unrouted = any(not each.routed and not each.only_asks for each in filed)
         until = (at - self._clock.now()).total_seconds() if at else LOOK_EVERY_S
         return min(LOOK_EVERY_S, max(0.1, until), PATIENCE_S / 10 if unrouted else LOOK_EVERY_S)
 
-    def _takes_the_sweeps(self) -> bool:
-        """Whether a channel here would tell anybody that an agent is offline; else others may claim that."""
-        sample = Notice(
-            id=uuid4(),
-            type=NoticeType.AGENT_OFFLINE,
-            severity=Severity.CRITICAL,
-            title="-",
-            body="",
-            subject="agent:other",
-            at=self._clock.now(),
-            dedupe_key="-",
+    def _is_for_us(self, waiting: WaitingNotice) -> bool:
+        """Whether a channel here takes it and we are not what it is about; else others may claim it."""
+        if (waiting.type, waiting.subject) == (NoticeType.AGENT_OFFLINE, f"agent:{self._identity.agent_id}"):
+            return False
+        return self._is_taken(
+            Notice(
+                id=waiting.id,
+                type=waiting.type,
+                severity=waiting.severity,
+                title="-",
+                body="",
+                subject=waiting.subject,
+                at=self._clock.now(),
+                dedupe_key="-",
+            )
         )
-        return any(takes(channel, sample, None) for channel in self._addresses.rules().channels)
+
+    def _is_taken(self, notice: Notice) -> bool:
+        job = self._addresses.jobs.get(job_of(notice) or "")
+        return any(takes(channel, notice, job) for channel in self._addresses.rules().channels)
+
+    def _addressed(self, filed: FiledNotice) -> Notice:
+        """A shared job's notice is the project's: where no channel here takes it, one of another agent may."""
+        notice = filed.notice
+        if notice.shared is None:
+            return notice
+        told = any(each.state is DeliveryState.SENT for each in filed.deliveries.values())
+        return replace(notice, shared=replace(notice.shared, for_others=not self._is_taken(notice), told=told))
 
 
 def _worth_showing(filed: FiledNotice) -> bool:

@@ -77,16 +77,30 @@ def taken_back(
     for filed in earlier:
         if filed.notice.type is not bad or filed.notice.subject != news.subject:
             continue
-        unsaid = {name for name, each in filed.deliveries.items() if each.state is DeliveryState.WAITING}
+        unsaid = _unsaid(filed)
         if not unsaid:
             continue
-        over = {
-            name: replace(each, state=DeliveryState.SUPERSEDED, due_at=None) if name in unsaid else each
-            for name, each in filed.deliveries.items()
-        }
-        changed.append(replace(filed, deliveries=over, shown=False))
+        changed.append(withdrawn(filed))
         mine |= {name: Delivery(state=DeliveryState.SUPERSEDED) for name in unsaid if name in mine}
     return mine, changed
+
+
+def withdrawn(filed: FiledNotice) -> FiledNotice:
+    """It goes out nowhere any more where it has not gone out already."""
+    over = {
+        name: replace(filed.deliveries[name], state=DeliveryState.SUPERSEDED, due_at=None) for name in _unsaid(filed)
+    }
+    return replace(filed, routed=True, deliveries={**filed.deliveries, **over}, shown=False)
+
+
+def _unsaid(filed: FiledNotice) -> frozenset[str]:
+    return frozenset(name for name, each in filed.deliveries.items() if each.state is DeliveryState.WAITING)
+
+
+def outdated(every: Sequence[FiledNotice]) -> Sequence[FiledNotice]:
+    """Of what only asks whether it is news: all but the last one of a kind about a subject."""
+    last = {(each.notice.type, each.notice.subject): each.seq for each in every if each.only_asks}
+    return [each for each in every if each.only_asks and last[each.notice.type, each.notice.subject] != each.seq]
 
 
 def shown(filed: FiledNotice, agent_id: str) -> DeliveriesJson:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
@@ -54,8 +54,8 @@ class NoticeCalls(Protocol):
         """Put them into the project's list; by the id that we gave. The same again is a duplicate."""
         ...
 
-    async def claim_notices(self, limit: int) -> Sequence[Notice]:
-        """Notices of the project that nobody has delivered (raised by the sweep): ours to deliver from now on."""
+    async def claim_notices(self, ids: Collection[UUID]) -> Sequence[Notice]:
+        """Those of these notices of the project that nobody brings out yet: ours to deliver from now on."""
         ...
 
     async def delivered(self, deliveries: Mapping[UUID, DeliveriesJson]) -> None:

@@ -364,7 +364,7 @@ begin
   return jsonb_build_object(
     'cancelled', v_leases.cancelled, 'lost', v_leases.lost, 'due', v_due.due, 'next_due_at', v_due.next_due_at,
     'paused', v_pause, 'reconnects', public.cron_count_reconnects(p_project, p_agent),
-    'notices', public.cron_count_notices(p_project), 'server_time', clock_timestamp()
+    'waiting', public.cron_waiting_notices(p_project, p_agent), 'server_time', clock_timestamp()
   );
 end
 $$;

@@ -186,6 +186,7 @@ declare
   v_why text;
   v_results jsonb := '[]';
   v_accepted uuid[] := '{}';
+  v_good text[];
 begin
   if v_stale is not null then
     return v_stale;
@@ -223,6 +224,10 @@ begin
     );
   end loop;
   perform public.cron_note_results(v_accepted);
+  v_good := array(select distinct r.job_id from public.cron_runs r where r.id = any (v_accepted) and r.status = 'ok');
+  if cardinality(v_good) > 0 then
+    perform public.cron_raise_recovered(p_project, v_good);
+  end if;
   return jsonb_build_object('results', v_results, 'server_time', clock_timestamp());
 end
 $$;

@@ -11,6 +11,8 @@ begin
 end
 $$;
 
+drop function if exists public.cron_count_notices(text), public.cron_claim_notices(text, text, integer, integer);
+
 -- Whether a subject is snoozed now.
 create or replace function public.cron_is_snoozed(p_project text, p_subject text)
 returns boolean
@@ -121,19 +123,27 @@ begin
 end
 $$;
 
--- For the beat: how many notices wait for an agent to bring them to its channels.
-create or replace function public.cron_count_notices(p_project text)
-returns integer
+-- For the beat: the newest notices of the last day that wait for an agent with a channel for them, and that this one may
+-- claim: [{"id", "type", "severity", "subject"}].
+create or replace function public.cron_waiting_notices(p_project text, p_agent text)
+returns jsonb
 language sql stable security definer
 set search_path = ''
 as $$
-  select count(*)::integer from public.cron_notice_claims c
-  where c.project_id = p_project and not c.delivered and c.expires_at <= clock_timestamp()
+  select coalesce(jsonb_agg(jsonb_build_object('id', w.id, 'type', w.type, 'severity', w.severity, 'subject', w.subject)), '[]')
+  from (
+    select n.id, n.type, n.severity, n.subject
+    from public.cron_notice_claims c join public.cron_notifications n on n.id = c.notification_id
+    where c.project_id = p_project and not c.delivered and n.created_at > clock_timestamp() - interval '1 day'
+      and (c.expires_at <= clock_timestamp() or (c.agent_id is null and c.offered_to = p_agent))
+    order by n.created_at desc limit 50
+  ) w
 $$;
 
--- What an agent has to tell: [{"id", "type", "severity", "title", "body", "subject", "at", "dedupe_key"}]. For each of them
--- `created`, `duplicate` (somebody said it already), or `snoozed` (it is in the list, nobody is to be disturbed). The same
--- id again is answered as the first time.
+-- What an agent has to tell: [{"id", "type", "severity", "title", "body", "subject", "at", "dedupe_key", "shared"}]. For
+-- each of them `created`, `duplicate` (somebody said it already), `snoozed` (it is in the list, nobody is to be disturbed),
+-- or `taken` (of a shared job: the project knows already, or another agent brings it out). What was listed is answered
+-- as the first time, where the same id comes again. The jobs that `shared` is about are locked like in cron_report.
 create or replace function public.cron_notify(p_project text, p_agent text, p_epoch integer, p_notices jsonb)
 returns jsonb
 language plpgsql security definer
@@ -141,9 +151,9 @@ set search_path = ''
 as $$
 declare
   v_stale jsonb := public.cron_enter(p_project, p_agent, p_epoch);
-  v_new record;
-  v_was_snoozed boolean;
+  v_notice jsonb;
   v_results jsonb := '[]';
+  v_shared text[];
 begin
   if v_stale is not null then
     return v_stale;
@@ -151,40 +161,78 @@ begin
   if jsonb_typeof(coalesce(p_notices, '[]')) <> 'array' or jsonb_array_length(coalesce(p_notices, '[]')) > 100 then
     raise exception 'p_notices must be an array of at most 100' using errcode = '22023';
   end if;
-  for v_new in
-    select n.*, public.cron_is_snoozed(p_project, n.subject) as snoozed
-    from jsonb_to_recordset(coalesce(p_notices, '[]')) n (
-      id uuid, type text, severity text, title text, body text, subject text, at timestamptz, dedupe_key text
-    )
-  loop
-    insert into public.cron_notifications (
-      id, project_id, type, severity, title, body, subject, agent_id, created_at, dedupe_key, snoozed, read_at
-    ) values (
-      v_new.id, p_project, v_new.type, v_new.severity, left(v_new.title, 200), left(coalesce(v_new.body, ''), 4000), v_new.subject,
-      p_agent, least(coalesce(v_new.at, clock_timestamp()), clock_timestamp()), v_new.dedupe_key, v_new.snoozed,
-      case when v_new.snoozed then clock_timestamp() end
-    )
-    on conflict do nothing;
-    if not found then
-      select n.snoozed into v_was_snoozed from public.cron_notifications n
-      where n.project_id = p_project and n.agent_id = p_agent and n.id = v_new.id;
-    end if;
-    v_results := v_results || jsonb_build_object('id', v_new.id, 'verdict', case
-      when not found then 'duplicate'
-      when coalesce(v_was_snoozed, v_new.snoozed) then 'snoozed'
-      else 'created'
-    end);
-    v_was_snoozed := null;
+  v_shared := array(
+    select substr(n ->> 'subject', 5) from jsonb_array_elements(coalesce(p_notices, '[]')) n
+    where jsonb_typeof(n -> 'shared') = 'object' and n ->> 'subject' like 'job:_%'
+  );
+  if cardinality(v_shared) > 0 then
+    perform 1 from public.cron_mirror m
+    where m.project_id = p_project and m.job_id = any (v_shared)
+    order by m.id for no key update;
+  end if;
+  for v_notice in select n from jsonb_array_elements(coalesce(p_notices, '[]')) n loop
+    v_results := v_results || jsonb_build_object(
+      'id', v_notice -> 'id', 'verdict', public.cron_file_notice(p_project, p_agent, v_notice)
+    );
   end loop;
+  if cardinality(v_shared) > 0 then
+    perform public.cron_raise_recovered(p_project, v_shared);
+  end if;
   return jsonb_build_object('results', v_results, 'server_time', clock_timestamp());
 exception when check_violation or not_null_violation then
   raise exception 'a notice is not one: %', sqlerrm using errcode = '22023';
 end
 $$;
 
--- Notices that the database raised and nobody is bringing anywhere: this agent's from now on. It says how that went with
--- cron_delivered within 10 minutes, else another may claim them.
-create or replace function public.cron_claim_notices(p_project text, p_agent text, p_epoch integer, p_limit integer default 20)
+-- One notice of cron_notify: into the list, if it is news; the verdict. The caller holds the row of a shared job.
+create or replace function public.cron_file_notice(p_project text, p_agent text, p_notice jsonb)
+returns text
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  v_new record;
+  v_known record;
+  v_snoozed boolean;
+  v_failed public.cron_notifications;
+begin
+  select n.*, least(coalesce((n.shared ->> 'ended_at')::timestamptz, n.at), clock_timestamp()) as happened into v_new
+  from jsonb_to_record(p_notice) n (
+    id uuid, type text, severity text, title text, body text, subject text, at timestamptz, dedupe_key text, shared jsonb
+  );
+  select o.snoozed, c.notification_id is not null as taken into v_known
+  from public.cron_notifications o left join public.cron_notice_claims c on c.notification_id = o.id
+  where o.project_id = p_project and o.agent_id = p_agent and o.id = v_new.id;
+  if found then
+    return case when v_known.taken then 'taken' when v_known.snoozed then 'snoozed' else 'created' end;
+  elsif not public.cron_is_news(p_project, v_new.type, v_new.subject, v_new.happened, v_new.shared) then
+    return 'taken';
+  end if;
+  if v_new.type = 'job_recovered' and jsonb_typeof(v_new.shared) = 'object' then
+    v_failed := public.cron_last_notice(p_project, v_new.subject, array['job_failed']);
+  end if;
+  v_snoozed := public.cron_is_snoozed(p_project, v_new.subject);
+  insert into public.cron_notifications (
+    id, project_id, type, severity, title, body, subject, agent_id, created_at, dedupe_key, snoozed, read_at
+  ) values (
+    v_new.id, p_project, v_new.type, v_new.severity, left(v_new.title, 200), left(coalesce(v_new.body, ''), 4000), v_new.subject,
+    p_agent, v_new.happened, v_new.dedupe_key, v_snoozed, case when v_snoozed then clock_timestamp() end
+  )
+  on conflict do nothing;
+  if not found then
+    return 'duplicate';
+  elsif v_snoozed then
+    return 'snoozed';
+  elsif jsonb_typeof(v_new.shared) = 'object' and public.cron_hand_over(p_project, p_agent, v_new.id, v_failed, v_new.shared) then
+    return 'taken';
+  end if;
+  return 'created';
+end
+$$;
+
+-- Those of these notices that nobody is bringing anywhere (a beat's `waiting`): this agent's from now on. It says how that
+-- went with cron_delivered within 10 minutes, else another may claim them.
+create or replace function public.cron_claim_notices(p_project text, p_agent text, p_epoch integer, p_ids uuid[])
 returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -198,8 +246,9 @@ begin
   end if;
   v_ids := array(
     select c.notification_id from public.cron_notice_claims c
-    where c.project_id = p_project and not c.delivered and c.expires_at <= clock_timestamp()
-    order by c.notification_id limit least(greatest(coalesce(p_limit, 20), 1), 100)
+    where c.project_id = p_project and c.notification_id = any (p_ids) and not c.delivered
+      and (c.expires_at <= clock_timestamp() or (c.agent_id is null and c.offered_to = p_agent))
+    order by c.notification_id limit 100
     for update skip locked
   );
   update public.cron_notice_claims c set agent_id = p_agent, expires_at = clock_timestamp() + interval '10 minutes'
@@ -301,13 +350,13 @@ $$;
 
 revoke all on function
   public.cron_is_snoozed(text, text), public.cron_raise(text, text, text, text, text, text, text),
-  public.cron_raise_offline(text, timestamptz, interval), public.cron_raise_online(text, text), public.cron_count_notices(text),
-  public.cron_notify(text, text, integer, jsonb), public.cron_claim_notices(text, text, integer, integer),
-  public.cron_delivered(text, text, integer, jsonb), public.cron_read_notifications(text, uuid[]),
-  public.cron_snooze(text, text, timestamptz)
+  public.cron_raise_offline(text, timestamptz, interval), public.cron_raise_online(text, text), public.cron_waiting_notices(text, text),
+  public.cron_notify(text, text, integer, jsonb), public.cron_file_notice(text, text, jsonb),
+  public.cron_claim_notices(text, text, integer, uuid[]), public.cron_delivered(text, text, integer, jsonb),
+  public.cron_read_notifications(text, uuid[]), public.cron_snooze(text, text, timestamptz)
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.cron_notify(text, text, integer, jsonb), public.cron_claim_notices(text, text, integer, integer),
+  public.cron_notify(text, text, integer, jsonb), public.cron_claim_notices(text, text, integer, uuid[]),
   public.cron_delivered(text, text, integer, jsonb), public.cron_read_notifications(text, uuid[]),
   public.cron_snooze(text, text, timestamptz)
   to anon, authenticated, service_role;

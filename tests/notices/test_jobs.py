@@ -7,7 +7,18 @@ from uuid import uuid4
 
 import pytest
 
-from agent.model import EndedRun, LocalRun, NoticeType, Reason, RunStatus, Schedule, ScheduleKind, Severity, Trigger
+from agent.model import (
+    EndedRun,
+    LocalRun,
+    NoticeType,
+    Placement,
+    Reason,
+    RunStatus,
+    Schedule,
+    ScheduleKind,
+    Severity,
+    Trigger,
+)
 from agent.notices.jobs import Bench, judge
 from tests.support.fake_stages import FakeJobs, a_job
 
@@ -134,6 +145,32 @@ def test_many_jobs_that_slept_together_are_one_notice_of_the_agent() -> None:
     assert notice.title == "12 jobs did not run on Mac"
     assert notice.severity is Severity.CRITICAL
     assert "and 2 more" in notice.body
+
+
+def test_shared_jobs_are_not_put_together_with_the_others() -> None:
+    jobs = [a_job(f"j{n}") for n in range(4)] + [a_job(f"s{n}", placement=Placement.ANY) for n in range(2)]
+    notices = Memory(*jobs).hear(*(missed(job.id) for job in jobs))
+    assert [notice.subject for notice in notices] == ["job:s0", "job:s1", "agent:mac"]
+    assert notices[-1].title == "4 jobs did not run on Mac"
+    assert [notice.shared is None for notice in notices] == [False, False, True]
+
+
+def test_of_a_shared_job_each_failure_is_filed_for_the_list_to_decide_and_only_news_is_news_here() -> None:
+    memory = Memory(a_job(placement=Placement.ANY, failure_tolerance=1), realert_every_s=3600)
+    assert memory.types(an_end()) == []
+    filed = [notice for now in (NOW, NOW + 0.5 * HOUR, NOW + HOUR) for notice in memory.hear(an_end(), now=now)]
+    assert [notice.type for notice in filed] == [NoticeType.JOB_FAILED] * 3
+    assert [notice.shared.still for notice in filed] == [False, True, False]
+    assert {notice.shared.realert_every_s for notice in filed} == {3600}
+    assert memory.types(ok()) == [NoticeType.JOB_RECOVERED]
+
+
+def test_of_a_shared_job_slots_missed_again_are_filed_for_the_list_to_decide() -> None:
+    memory = Memory(a_job(placement=Placement.ANY))
+    filed = [notice for _ in range(2) for notice in memory.hear(missed())]
+    assert [notice.type for notice in filed] == [NoticeType.JOB_MISSED] * 2
+    assert [notice.shared.still for notice in filed] == [False, True]
+    assert filed[0].shared.slots == (NOW,)
 
 
 def test_a_job_that_left_the_configuration_is_forgotten() -> None:

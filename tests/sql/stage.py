@@ -129,6 +129,10 @@ class Agent:
             "cron_claim_requests", p_seq=seq or self.seq, p_job_ids=list(jobs), p_limit=limit, p_lease_s=lease_s
         )
 
+    def claim_notices(self, *ids: str) -> Any:
+        call = "select public.cron_claim_notices(%s, %s, %s, %s::uuid[])"
+        return self.caller.one(call, self.project, self.id, self.epoch, list(ids))
+
     def beat(self, *held: dict[str, Any], jobs: tuple[str, ...] = (), lease_s: int = 60, **state: Any) -> Any:
         running = [{"request_id": row["id"], "claims": row["claims"]} for row in held]
         return self.call("cron_agent_beat", p_running=running, p_state=state, p_job_ids=list(jobs), p_lease_s=lease_s)

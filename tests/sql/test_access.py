@@ -217,7 +217,7 @@ def agent_calls(agent: Agent) -> list[Callable[[], Any]]:
         lambda: agent.report(a_report()),
         lambda: agent.call("cron_append_logs", p_batches=[]),
         lambda: agent.call("cron_notify", p_notices=[]),
-        lambda: agent.call("cron_claim_notices", p_limit=1),
+        agent.claim_notices,
         lambda: agent.call("cron_delivered", p_deliveries={}),
         lambda: agent.call("cron_report_connections", p_connections=[]),
         lambda: agent.call("cron_reconnect_answer", p_id=str(uuid4()), p_answer={"done": True}),

@@ -27,6 +27,7 @@ from agent.model import (
     Report,
     RunStatus,
     Severity,
+    Shared,
     Trigger,
 )
 
@@ -132,6 +133,7 @@ def from_text(seq: int, text: str) -> FiledNotice:
     """The inverse of `to_text`."""
     values = json.loads(text)
     notice = values.pop("notice")
+    shared = notice.get("shared")
     return FiledNotice(
         seq=seq,
         notice=Notice(
@@ -141,6 +143,7 @@ def from_text(seq: int, text: str) -> FiledNotice:
                 "type": NoticeType(notice["type"]),
                 "severity": Severity(notice["severity"]),
                 "at": datetime.fromisoformat(notice["at"]),
+                "shared": _shared(shared) if shared else None,
             }
         ),
         verdict=NoticeVerdict(values["verdict"]) if values["verdict"] else None,
@@ -148,6 +151,12 @@ def from_text(seq: int, text: str) -> FiledNotice:
         shown=values["shown"],
         deliveries={name: _delivery(each) for name, each in values["deliveries"].items()},
     )
+
+
+def _shared(values: Mapping[str, Any]) -> Shared:
+    slots = tuple(datetime.fromisoformat(slot) for slot in values["slots"])
+    ended_at = datetime.fromisoformat(values["ended_at"]) if values["ended_at"] else None
+    return Shared(**{**values, "slots": slots, "ended_at": ended_at})
 
 
 def _delivery(values: Mapping[str, Any]) -> Delivery:

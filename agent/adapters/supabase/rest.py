@@ -5,7 +5,7 @@ Holds who we are (project, agent, epoch); knows no retry beyond what `rpc.Databa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
@@ -131,9 +131,9 @@ class Rest:
         body = await self._call("cron_notify", p_notices=[wire.notice(each) for each in notices])
         return _read("cron_notify", wire.notice_verdicts, body)
 
-    async def claim_notices(self, limit: int) -> Sequence[Notice]:
+    async def claim_notices(self, ids: Collection[UUID]) -> Sequence[Notice]:
         """Notices that the database raised and nobody brings to any channel: ours for ten minutes."""
-        body = await self._call("cron_claim_notices", p_limit=limit)
+        body = await self._call("cron_claim_notices", p_ids=[str(each) for each in ids])
         return _read("cron_claim_notices", wire.notices, body)
 
     async def delivered(self, deliveries: Mapping[UUID, DeliveriesJson]) -> None:

@@ -33,9 +33,11 @@ from agent.model import (
     Request,
     RunningRun,
     Severity,
+    Shared,
     Standing,
     Verdict,
     VerdictKind,
+    WaitingNotice,
 )
 
 OUTPUT_KEYS: Final = frozenset({"stdout_tail", "stderr_tail", "error"})
@@ -152,6 +154,17 @@ def notice(each: Notice) -> dict[str, Json]:
         "subject": each.subject,
         "at": instant(each.at),
         "dedupe_key": each.dedupe_key,
+        "shared": None if each.shared is None else _shared(each.shared),
+    }
+
+
+def _shared(each: Shared) -> dict[str, Json]:
+    return {
+        "ended_at": instant(each.ended_at),
+        "realert_s": each.realert_every_s,
+        "slots": [instant(slot) for slot in each.slots],
+        "for_others": each.for_others,
+        "told": each.told,
     }
 
 
@@ -209,8 +222,23 @@ def beat_reply(body: Body) -> BeatReply:
         due=_int(body["due"]),
         next_due_at=_maybe_instant(body.get("next_due_at")),
         pause=_pause(body.get("paused")),
-        notices=_int(body.get("notices") or 0),
+        waiting=_waiting(body.get("waiting") or ()),
         reconnects=_int(body.get("reconnects") or 0),
+    )
+
+
+def _waiting(rows: Sequence[Body]) -> tuple[WaitingNotice, ...]:
+    """Types that this version does not know are left for others."""
+    known = {each.value for each in NoticeType}
+    return tuple(
+        WaitingNotice(
+            id=UUID(row["id"]),
+            type=NoticeType(row["type"]),
+            severity=Severity(row["severity"]),
+            subject=str(row["subject"]),
+        )
+        for row in rows
+        if row["type"] in known
     )
 
 

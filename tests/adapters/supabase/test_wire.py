@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID, uuid4
 
@@ -18,9 +19,11 @@ from agent.model import (
     RunningRun,
     RunStatus,
     Severity,
+    Shared,
     Trigger,
     Verdict,
     VerdictKind,
+    WaitingNotice,
 )
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -214,4 +217,21 @@ def test_a_notice_goes_there_and_back_and_one_of_an_unknown_type_is_left_out():
     assert wire.notice_verdicts({"results": [{"id": str(notice.id), "verdict": "snoozed"}]}) == {
         notice.id: NoticeVerdict.SNOOZED
     }
-    assert wire.beat_reply({"server_time": NOW, "cancelled": [], "lost": [], "due": 0, "notices": 3}).notices == 3
+    assert row["shared"] is None
+    shared = Shared(ended_at=AT, realert_every_s=60.0, slots=(AT,), for_others=True)
+    assert wire.notice(replace(notice, shared=shared))["shared"] == {
+        "ended_at": NOW,
+        "realert_s": 60.0,
+        "slots": [NOW],
+        "for_others": True,
+        "told": False,
+    }
+
+
+def test_a_beat_names_the_notices_that_wait_but_for_those_of_an_unknown_type():
+    row = {"id": str(uuid4()), "type": "job_failed", "severity": "warning", "subject": "job:a"}
+    body = {"server_time": NOW, "cancelled": [], "lost": [], "due": 0, "waiting": [row, {**row, "type": "new"}]}
+    (waiting,) = wire.beat_reply(body).waiting
+    assert waiting == WaitingNotice(
+        id=UUID(row["id"]), type=NoticeType.JOB_FAILED, severity=Severity.WARNING, subject="job:a"
+    )
