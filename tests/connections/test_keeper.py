@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from agent.connections.keeper import OTHER_ACCOUNT, RUN_PATIENCE_S
-from agent.connections.policy import PERMANENT_AGAIN_S
+from agent.connections.policy import BACKOFF_BASE_S, PERMANENT_AGAIN_S
 from agent.errors import StateError
 from agent.model import Failure, FailureKind, GivenToken, Grant, HandOver, Refreshed, Tokens
 from tests.support.clock import settle
@@ -78,6 +78,18 @@ async def test_where_the_refresh_fails_the_run_gets_the_token_there_is(keeping: 
     assert given.token == "access-drive-0"
     assert given.problem
     assert "http_503" in given.problem
+
+
+async def test_a_burst_of_runs_whose_token_works_asks_a_provider_in_trouble_once(keeping: Keeping) -> None:
+    await keeping.clock.advance(HOUR_S - 60)
+    keeping.provider.answers["drive"] = [a_failure()]
+
+    for _ in range(3):
+        assert (await token_of(keeping)).token == "access-drive-0"
+    assert keeping.provider.asked == ["drive"]
+
+    await keeping.clock.advance(BACKOFF_BASE_S)
+    assert (await token_of(keeping)).token == "access-drive-1"
 
 
 async def test_with_an_expired_token_one_failed_call_is_not_the_last_word(keeping: Keeping) -> None:
