@@ -29,14 +29,17 @@ class Lines:
         """Since when, and which; the one that was used last is taken first."""
         self._out = 0
         """Taken from the pool, idle ones included."""
-        self._waiting: deque[asyncio.Future[Wire | None]] = deque()
+        self._waiting: deque[tuple[float, asyncio.Future[Wire | None]]] = deque()
+        """Until when, and for what."""
+        self._impatience: asyncio.TimerHandle | None = None
         self._sweep: asyncio.TimerHandle | None = None
         self._returning: set[asyncio.Task[None]] = set()
 
     async def stop(self) -> None:
         """Everything that is not lent goes back to the pool."""
-        if self._sweep:
-            self._sweep.cancel()
+        for timer in (self._sweep, self._impatience):
+            if timer:
+                timer.cancel()
         while self._idle:
             self._return(self._idle.pop()[1])
         await asyncio.gather(*self._returning, return_exceptions=True)
@@ -56,7 +59,7 @@ class Lines:
         """Back from `take`, whatever became of it."""
         usable = wire.idle
         while self._waiting:
-            waiting = self._waiting.popleft()
+            waiting = self._waiting.popleft()[1]
             if not waiting.done():
                 if usable:
                     waiting.set_result(wire)
@@ -89,17 +92,28 @@ class Lines:
 
     async def _next(self) -> Wire | None:
         """The next that comes back; None when one may be taken from the pool instead."""
-        waiting: asyncio.Future[Wire | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiting)
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[Wire | None] = loop.create_future()
+        self._waiting.append((loop.time() + QUICK_S + PATIENCE_S, waiting))
+        if self._impatience is None:
+            self._impatience = loop.call_later(QUICK_S + PATIENCE_S, self._refuse_who_waited)
         try:
-            async with asyncio.timeout(QUICK_S + PATIENCE_S):
-                return await waiting
-        except (TimeoutError, asyncio.CancelledError) as err:
-            if waiting.done() and not waiting.cancelled():  # it came in the same moment
+            return await waiting
+        except asyncio.CancelledError:
+            if not waiting.cancelled() and waiting.exception() is None:  # it came in the same moment
                 self._pass_on(waiting.result())
-            if isinstance(err, TimeoutError):
-                raise PoolTimeout("every connection is busy") from err
             raise
+
+    def _refuse_who_waited(self) -> None:
+        """For too long. One timer for all of them: one for each costs more than the wait."""
+        loop = asyncio.get_running_loop()
+        self._impatience = None
+        while self._waiting and (self._waiting[0][0] <= loop.time() or self._waiting[0][1].done()):
+            waiting = self._waiting.popleft()[1]
+            if not waiting.done():
+                waiting.set_exception(PoolTimeout("every connection is busy"))
+        if self._waiting:
+            self._impatience = loop.call_at(self._waiting[0][0], self._refuse_who_waited)
 
     def _pass_on(self, wire: Wire | None) -> None:
         if wire is None:
@@ -110,7 +124,7 @@ class Lines:
     def _call_next(self) -> None:
         """Whoever waits may try the pool."""
         while self._waiting:
-            waiting = self._waiting.popleft()
+            waiting = self._waiting.popleft()[1]
             if not waiting.done():
                 waiting.set_result(None)
                 return

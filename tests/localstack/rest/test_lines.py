@@ -70,6 +70,24 @@ async def test_who_gives_up_waiting_costs_nobody_a_connection(lines: Lines, monk
     lines.give(second)
 
 
+async def test_each_waits_for_his_own_time(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE_S", 0.0)
+    both = [await lines.take() for _ in range(2)]
+    waiting = []
+    for patience in (0.01, 0.03):
+        monkeypatch.setattr(module, "QUICK_S", patience)
+        waiting.append(asyncio.create_task(lines.take()))
+        await asyncio.sleep(0)
+    with pytest.raises(PoolTimeout):
+        await waiting[0]
+    with pytest.raises(PoolTimeout):
+        await waiting[1]
+    for wire in both:
+        lines.give(wire)
+    assert await lines.take() is both[1]
+    lines.give(both[1])
+
+
 async def test_a_broken_one_is_replaced_whoever_finds_it(bare: StackThread, lines: Lines) -> None:
     first, second = await lines.take(), await lines.take()
     pids = {await pid(first), await pid(second)}
