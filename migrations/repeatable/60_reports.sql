@@ -224,7 +224,7 @@ begin
     );
   end loop;
   perform public.cron_note_results(v_accepted);
-  v_good := array(select distinct r.job_id from public.cron_runs r where r.id = any (v_accepted) and r.status = 'ok');
+  v_good := array(select distinct j ->> 'job_id' from jsonb_array_elements(p_reports) j where j ->> 'status' = 'ok');
   if cardinality(v_good) > 0 then
     perform public.cron_raise_recovered(p_project, v_good);
   end if;
