@@ -30,21 +30,24 @@ class Effort:
         return self.count or (quick if self.quick else usual)
 
 
-async def rotate(contenders: Mapping[str, Contender], effort: Effort, *, at_once: bool = False) -> dict[str, Figures]:
+async def rotate(
+    contenders: Mapping[str, Contender], effort: Effort, *, at_once: bool = False, turns_more: int = 0
+) -> dict[str, Figures]:
     """A B C A B C …: what slows the machine down for a while slows all of them. Medians, with their ranges.
 
     `at_once`: the contenders of a turn side by side, for those that mostly sleep; also when it only has to be quick,
-    for then the figures mean nothing.
+    for then the figures mean nothing. `turns_more`: for short turns, whose median of three is still a matter of luck.
     """
+    rotations = effort.rotations + (0 if effort.quick else turns_more)
     turns: dict[str, list[Figures]] = {name: [] for name in contenders}
 
     async def take_turn(turn: int, name: str) -> None:
         figures = await contenders[name]()
         turns[name].append(figures)
         said = ", ".join(f"{key} {value:.4g}" for key, value in figures.items())
-        print(f"   {turn}/{effort.rotations} {name}: {said}", flush=True)
+        print(f"   {turn}/{rotations} {name}: {said}", flush=True)
 
-    for turn in range(1, effort.rotations + 1):
+    for turn in range(1, rotations + 1):
         if at_once or effort.quick:
             async with asyncio.TaskGroup() as tasks:
                 for name in contenders:

@@ -22,7 +22,8 @@ from bench.throughput_http import WARM_UP_S
 CONNECTIONS, QUICK_CONNECTIONS = (1, 8, 32), (2,)
 VERBS = ("select", "insert", "rpc")
 WINDOW_S, QUICK_WINDOW_S = 1.2, 0.2
-GOAL_OF_BARE = 0.35
+GOALS = {"bare": 0.35, "bare_as_user": 0.45}
+"""Of their requests per second; docs/adr/0026 says why there are two."""
 ROWS = 1000
 
 MADE = """
@@ -59,13 +60,13 @@ async def measure(ground: Ground, effort: Effort) -> dict[str, Any]:
                 "bare": partial(load, "bench.rivals.bare_psycopg", asked | {"as_user": False}),
                 "bare_as_user": partial(load, "bench.rivals.bare_psycopg", asked | {"as_user": True}),
             }
-            found = await rotate(turns, effort)
+            found = await rotate(turns, effort, turns_more=2)
             name = f"{size} {'connection' if size == 1 else 'connections'}"
             measured[verb][name] = found
-            for rival in ("bare", "bare_as_user"):
+            for rival, at_least in GOALS.items():
                 share = ratio(found["ours"]["per_s"], found[rival]["per_s"])
                 said = f"{verb}, {name}: ours to {rival.replace('_', ' ')}"
-                goals.append(goal(said, share, at_least=GOAL_OF_BARE))
+                goals.append(goal(said, share, at_least=at_least))
     return {"goals": goals, "rows": ROWS, "window_s": window, **measured}
 
 
