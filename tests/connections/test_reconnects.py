@@ -37,6 +37,7 @@ class House:
 
     async def _show(self) -> None:
         self.shown += 1
+        self.answers_when_shown = len(self.calls.answers)
 
     async def attend(self, *requests) -> None:
         self.reconnects.attend(requests)
@@ -75,6 +76,7 @@ async def test_a_sign_in_by_browser(house) -> None:
     await house.hand_over(request)
     assert house.oauth.exchanged == [(answer.sign_in, "the-code", None)]
     assert (len(house.keeper.accepted), house.shown, house.error) == (1, 1, None)
+    assert house.answers_when_shown == len(house.calls.answers) - 1, "the page reads again when it is answered"
     assert "verifier" not in repr(answer)
 
 
