@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from agent.pace import first
+
 CHUNK = 65_536
 REQUEST = re.compile(rb"^(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) ([^ ?]+)")
 EXTENSIONS = re.compile(rb"\r\nsec-websocket-extensions:[^\r]*", re.IGNORECASE)
@@ -111,13 +113,10 @@ class _Passage:
     async def pass_through(self, host: str, port: int) -> None:
         """Until one side closes."""
         from_server, to_server = await asyncio.open_connection(host, port)
-        pumps = [asyncio.ensure_future(self._up(to_server)), asyncio.ensure_future(self._down(from_server))]
         try:
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            with contextlib.suppress(OSError, EOFError):
+                await first(self._up(to_server), self._down(from_server))
         finally:
-            for pump in pumps:
-                pump.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
             to_server.transport.abort()
 
     async def _up(self, to_server: asyncio.StreamWriter) -> None:

@@ -5,8 +5,7 @@ That its tokens are nowhere else (logs, rows, command lines) is looked at after 
 
 from __future__ import annotations
 
-import asyncio
-import sys
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,8 +14,9 @@ import pytest
 
 from agent.cli.demo.operator import Operator
 from tests.e2e.conftest import StartAgent, ended, mirrored
-from tests.support.agent_process import PATIENCE_S, ROOT, AgentProcess
+from tests.support.agent_process import AgentProcess
 from tests.support.oauth_provider import CLIENT_SECRET, OAuthProvider, broken
+from tests.support.person import cronmirror
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -43,7 +43,7 @@ async def test_a_job_is_held_until_somebody_signs_in_and_again_when_that_is_revo
         assert "cronmirror connections login demo" in refused["result"]["error"]
         assert not agent.events("run started")
 
-        assert "signed in to demo as ada@example.com" in await connections(agent, "login")
+        assert "signed in to demo as ada@example.com" in await sign_in(agent)
 
         (caught_up,) = await wait_until(lambda: rows(operator, status="ok", trigger="catch_up"))
         assert caught_up["reason"] == "needs_reauth"
@@ -53,7 +53,7 @@ async def test_a_job_is_held_until_somebody_signs_in_and_again_when_that_is_revo
         for run in await operator.select("cron_runs", status="eq.ok"):
             assert run["output"] == "token ***\n"
 
-        assert "are gone here and at the provider's" in await connections(agent, "revoke")
+        assert "are gone here and at the provider's" in await revoke(agent)
 
         assert not any(provider.accepts(each.access_token) for each in provider.given)
         now = datetime.now(UTC).isoformat()
@@ -70,25 +70,18 @@ async def rows(operator: Operator, after: str | None = None, **values: str) -> l
     return await operator.select("cron_runs", limit="1", **wanted)
 
 
-async def connections(agent: AgentProcess, verb: str) -> str:
-    """`cronmirror connections VERB demo` beside the agent: what it said. The person goes to every address it shows."""
-    where = ("--config", str(agent.config), "--state-dir", str(agent.state))
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "agent", "connections", verb, "demo", *where),
-        cwd=ROOT,
-        env=agent.environment(),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout
-    assert process.stderr
-    told = ""
-    async with asyncio.timeout(PATIENCE_S), httpx.AsyncClient(follow_redirects=True) as browser:
-        async for line in process.stderr:
-            told += line.decode()
-            if line.strip().startswith(b"http://"):
-                await browser.get(line.decode().strip())
-        said = (await process.stdout.read()).decode()
-    assert await process.wait() == 0, told
-    return said
+async def sign_in(agent: AgentProcess) -> str:
+    """`cronmirror connections login demo` beside the agent, and a person who goes where it says; what it said."""
+    process = await cronmirror(agent, "connections", "login", "demo")
+    shown = await wait_until(lambda: re.search(r"^\s*(http://\S+)\n", process.err, re.MULTILINE))
+    async with httpx.AsyncClient(follow_redirects=True) as browser:
+        await browser.get(shown[1])
+    assert await process.ended() == 0, process.err
+    return process.out
+
+
+async def revoke(agent: AgentProcess) -> str:
+    """`cronmirror connections revoke demo` beside the agent; what it said."""
+    process = await cronmirror(agent, "connections", "revoke", "demo")
+    assert await process.ended() == 0, process.err
+    return process.out

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Self
 from urllib.parse import urlsplit
 
+from agent.pace import first
+
 HTML = b"<!doctype html><title>Welcome</title><p>It works!"
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -72,16 +74,7 @@ class Door:
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with _connection(*self._upstream) as (to_reader, to_writer):
-            pumps = (
-                asyncio.ensure_future(_pump(reader, to_writer)),
-                asyncio.ensure_future(_pump(to_reader, writer)),
-            )
-            try:
-                await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for pump in pumps:
-                    pump.cancel()
-                await asyncio.gather(*pumps, return_exceptions=True)
+            await first(_pump(reader, to_writer), _pump(to_reader, writer))
 
 
 @contextlib.asynccontextmanager

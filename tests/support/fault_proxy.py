@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
 
+from agent.pace import first
 from tests.support.websocket_frames import Meddle, read_frame
 
 _BODILESS = (204, 304)
@@ -203,16 +204,8 @@ class FaultProxy:
 
     async def _tunnel(self, client: _Pipe, server: _Pipe) -> None:
         back = self._pump_frames if self.meddle else self._pump
-        pumps = [
-            asyncio.ensure_future(self._pump(client[0], server[1])),
-            asyncio.ensure_future(back(server[0], client[1])),
-        ]
-        try:
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for pump in pumps:
-                pump.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
+        with contextlib.suppress(OSError, EOFError):
+            await first(self._pump(client[0], server[1]), back(server[0], client[1]))
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):

@@ -228,8 +228,6 @@ def beat_reply(body: Body) -> BeatReply:
 
 
 def _waiting(rows: Sequence[Body]) -> tuple[WaitingNotice, ...]:
-    """Types that this version does not know are left for others."""
-    known = {each.value for each in NoticeType}
     return tuple(
         WaitingNotice(
             id=UUID(row["id"]),
@@ -237,9 +235,14 @@ def _waiting(rows: Sequence[Body]) -> tuple[WaitingNotice, ...]:
             severity=Severity(row["severity"]),
             subject=str(row["subject"]),
         )
-        for row in rows
-        if row["type"] in known
+        for row in _of_known_types(rows)
     )
+
+
+def _of_known_types(rows: Sequence[Body]) -> list[Body]:
+    """Notices of types that this version does not know are left for others."""
+    known = {each.value for each in NoticeType}
+    return [row for row in rows if row["type"] in known]
 
 
 def notice_verdicts(body: Body) -> dict[UUID, NoticeVerdict]:
@@ -248,8 +251,7 @@ def notice_verdicts(body: Body) -> dict[UUID, NoticeVerdict]:
 
 
 def notices(body: Body) -> tuple[Notice, ...]:
-    """What `cron_claim_notices` gives; types that this version does not know are left out."""
-    known = {each.value for each in NoticeType}
+    """What `cron_claim_notices` gives."""
     return tuple(
         Notice(
             id=UUID(row["id"]),
@@ -261,8 +263,7 @@ def notices(body: Body) -> tuple[Notice, ...]:
             at=_instant(row["at"]),
             dedupe_key=str(row["dedupe_key"]),
         )
-        for row in body["notices"]
-        if row["type"] in known
+        for row in _of_known_types(body["notices"])
     )
 
 
